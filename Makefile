@@ -1,0 +1,51 @@
+# The habits of this project: the same commands here as in CI.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test check format vectors lock
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
+	$(BIN)/zantara serve
+
+test: .venv/dev ## Run all tests: no key, no network
+	$(BIN)/pytest
+
+check: .venv/dev ## Lint, types, import directions, shell scripts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git ls-files '*.sh' .ci/run | xargs $(BIN)/shellcheck
+
+format: .venv/dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
+	$(BIN)/python scripts/build_vectors.py
+
+lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platform
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--upgrade pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	echo 'uv>=0.13,<0.14' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
+		--generate-hashes --upgrade - -o requirements-uv.lock
+
+# Each stamp is made again when what it was made from changes.
+.venv/uv: requirements-uv.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --require-hashes -r requirements-uv.lock
+	touch $@
+
+.venv/run: .venv/uv requirements.lock pyproject.toml
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	touch $@

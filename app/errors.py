@@ -1,0 +1,114 @@
+"""Every error that crosses a module's border.
+
+ZantaraError
+├── ConfigurationError        the settings cannot work; stops the start
+├── ProviderError             one model call failed; `kind` decides what follows
+├── AnswerUnavailable         no model answered, and nothing else may
+└── RetrievalError            the knowledge base cannot be searched or changed
+    ├── EmbedderMismatch      the index was made by another embedder
+    ├── IndexNotReady         still being built
+    ├── DocumentRejected      a file that cannot be indexed
+    ├── StorageFailed         the disk or the database file, not the caller
+    └── VectorsUnavailable    the embedder or the vector index; the lexical half still answers
+
+Anything else that is raised is a bug, and crashes loudly.
+"""
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """The one kind that every failure of a provider has."""
+
+    AUTHENTICATION = "authentication"
+    PAYMENT = "payment"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    SERVER = "server"
+    TIMEOUT_CONNECT = "timeout_connect"
+    TIMEOUT_FIRST_CONTENT = "timeout_first_content"
+    TIMEOUT_IDLE = "timeout_idle"
+    TIMEOUT_TOTAL = "timeout_total"
+    CONNECTION = "connection"
+    CERTIFICATE = "certificate"
+    PROTOCOL = "protocol"
+    EMPTY = "empty"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    BAD_REQUEST = "bad_request"
+    CIRCUIT_OPEN = "circuit_open"
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether a time limit of ours ran out."""
+        return self.name.startswith("TIMEOUT")
+
+
+class ZantaraError(Exception):
+    """Base of all errors of the service."""
+
+
+class ConfigurationError(ZantaraError):
+    """The settings cannot work; the message says which one and what to do."""
+
+
+class ProviderError(ZantaraError):
+    """One call of a model failed.
+
+    `detail` is safe to log and to show: it never holds a key or a prompt.
+    `retry_after_s` is what the provider asked for, in seconds, already clamped.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class AnswerUnavailable(ZantaraError):
+    """No model could answer. `failures` maps a provider's name to its last error."""
+
+    def __init__(self, message: str, failures: dict[str, ProviderError]) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+    @property
+    def retry_after_s(self) -> float:
+        """Seconds after which another try makes sense; 5 when nobody said."""
+        waits = [e.retry_after_s for e in self.failures.values() if e.retry_after_s is not None]
+        return min(waits, default=5.0)
+
+
+class RetrievalError(ZantaraError):
+    """The knowledge base cannot be searched or changed."""
+
+
+class EmbedderMismatch(RetrievalError):
+    """The index was made by another embedder than the one configured."""
+
+
+class IndexNotReady(RetrievalError):
+    """The index is still being built."""
+
+
+class DocumentRejected(RetrievalError):
+    """A file cannot be indexed; the message says why, on one line."""
+
+
+class StorageFailed(RetrievalError):
+    """The store cannot be read or written: a full disk, a damaged or locked file."""
+
+
+class VectorsUnavailable(RetrievalError):
+    """The embedder or the vector index failed; the lexical index may still answer."""

@@ -1,0 +1,120 @@
+"""What flows through the service: messages in, one union of stream events out.
+
+A turn is one sequence of events, streamed or not; a JSON answer is its fold.
+In order: `Retrieved` once, `RouteChosen` once, any number of `TextDelta` and
+`ToolCall`, then exactly one of `Finished` or `Failed`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+
+AiName = Literal["llama-scout", "haiku", "extractive"]
+"""Who answers; `extractive` is nobody: passages, quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of the conversation as the caller sent it."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of an ingested document, as it is given to the model and to the caller.
+
+    `start` and `end` are character offsets in the document's text; `score` is
+    the fused rank score, higher is better, comparable within one search only.
+    """
+
+    document_id: str
+    title: str
+    section: str
+    text: str
+    score: float
+    start: int
+    end: int
+    language: str
+    page: int | None = None
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one model call; `estimated` when the provider did not report them."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped, in one vocabulary for both providers."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The passages that the model is given, in the order it is told to cite them."""
+
+    passages: tuple[Passage, ...]
+    degraded: bool = False
+    """True when the knowledge base could not be searched as it should have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChosen:
+    """Which model answers. `fallback_reason` is None when it was the first choice."""
+
+    ai_used: AiName
+    model: str
+    provider: str
+    fallback_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole call of one of the caller's tools; `arguments` is parsed JSON."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole. Costs are US dollars, None when no price is known."""
+
+    finish_reason: FinishReason
+    model: str
+    usage: Usage
+    cost_usd: float | None
+    saved_usd: float | None
+    ttft_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer broke off after content had been sent."""
+
+    kind: str
+    message: str
+    partial_text: str
+
+
+LLMEvent = RouteChosen | TextDelta | ToolCall | Finished | Failed
+Event = Retrieved | LLMEvent
