@@ -1,0 +1,72 @@
+"""The router, built from the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.llm.haiku import HaikuProvider
+from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.openrouter import OpenRouterProvider
+from app.llm.pricing import Price, PriceList
+from app.llm.timing import TimeLimits
+from app.settings import Settings
+
+
+@asynccontextmanager
+async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
+    """The router with the sides whose keys are set; watches the keys, closes at the end."""
+    client = LlamaScoutClient(
+        _llama(settings),
+        _haiku(settings),
+        force_haiku=settings.force_haiku,
+        limits=TimeLimits(
+            first_content_s=settings.first_content_timeout_s,
+            idle_s=settings.idle_timeout_s,
+            total_s=settings.total_timeout_s,
+        ),
+        prices=_prices(settings),
+        haiku_model=settings.haiku_model,
+        circuit_breaker=settings.circuit_breaker,
+    )
+    watching = asyncio.create_task(client.watch_keys())
+    try:
+        yield client
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await client.aclose()
+
+
+def _llama(settings: Settings) -> OpenRouterProvider | None:
+    if settings.openrouter_api_key_llama is None:
+        return None
+    return OpenRouterProvider(
+        settings.openrouter_api_key_llama,
+        base_url=settings.openrouter_base_url,
+        model=settings.llama_model,
+        connect_timeout_s=settings.connect_timeout_s,
+    )
+
+
+def _haiku(settings: Settings) -> HaikuProvider | None:
+    if settings.anthropic_api_key is None:
+        return None
+    return HaikuProvider(
+        settings.anthropic_api_key,
+        base_url=settings.anthropic_base_url,
+        model=settings.haiku_model,
+        connect_timeout_s=settings.connect_timeout_s,
+    )
+
+
+def _prices(settings: Settings) -> PriceList:
+    configured: dict[tuple[str, str], Price] = {}
+    if settings.llama_price_input is not None and settings.llama_price_output is not None:
+        configured["openrouter", settings.llama_model] = Price(
+            settings.llama_price_input, settings.llama_price_output
+        )
+    if settings.haiku_price_input is not None and settings.haiku_price_output is not None:
+        configured["anthropic", settings.haiku_model] = Price(
+            settings.haiku_price_input, settings.haiku_price_output
+        )
+    return PriceList(configured)

@@ -1,0 +1,150 @@
+"""How the failures of both APIs become one kind each.
+
+The order of trust: the error type that the provider names, then its code, then
+the HTTP status. Facts: OpenRouter's and Anthropic's error pages, November 2026.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+
+from app.errors import FailureKind, ProviderError
+
+MAX_RETRY_AFTER_S = 3600.0
+"""A provider that asks for more than an hour is asked again after an hour."""
+
+_BY_STATUS = {
+    400: FailureKind.BAD_REQUEST,
+    401: FailureKind.AUTHENTICATION,
+    402: FailureKind.PAYMENT,
+    403: FailureKind.PERMISSION,
+    404: FailureKind.NOT_FOUND,
+    408: FailureKind.SERVER,
+    409: FailureKind.SERVER,
+    412: FailureKind.BAD_REQUEST,
+    413: FailureKind.CONTEXT_LENGTH,
+    422: FailureKind.BAD_REQUEST,
+    429: FailureKind.RATE_LIMIT,
+    431: FailureKind.BAD_REQUEST,
+    503: FailureKind.OVERLOADED,
+    529: FailureKind.OVERLOADED,
+}
+
+_BY_TYPE = {
+    # OpenRouter, `error.metadata.error_type`
+    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
+    "content_policy_violation": FailureKind.CONTENT_FILTER,
+    "refusal": FailureKind.CONTENT_FILTER,
+    "authentication": FailureKind.AUTHENTICATION,
+    "payment_required": FailureKind.PAYMENT,
+    "permission_denied": FailureKind.PERMISSION,
+    "not_found": FailureKind.NOT_FOUND,
+    "payload_too_large": FailureKind.CONTEXT_LENGTH,
+    "rate_limit_exceeded": FailureKind.RATE_LIMIT,
+    "provider_unavailable": FailureKind.OVERLOADED,
+    "provider_overloaded": FailureKind.OVERLOADED,
+    "timeout": FailureKind.SERVER,
+    "server": FailureKind.SERVER,
+    # Anthropic, `error.type`
+    "authentication_error": FailureKind.AUTHENTICATION,
+    "billing_error": FailureKind.PAYMENT,
+    "permission_error": FailureKind.PERMISSION,
+    "not_found_error": FailureKind.NOT_FOUND,
+    "request_too_large": FailureKind.CONTEXT_LENGTH,
+    "rate_limit_error": FailureKind.RATE_LIMIT,
+    "overloaded_error": FailureKind.OVERLOADED,
+    "timeout_error": FailureKind.SERVER,
+    "api_error": FailureKind.SERVER,
+    "invalid_request_error": FailureKind.BAD_REQUEST,
+}
+
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Read a `Retry-After` header: seconds from now, 0 to `MAX_RETRY_AFTER_S`.
+
+    None for a header that is missing or says nothing (rubbish, NaN).
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+
+
+def failure_from_response(
+    status: int, headers: Mapping[str, str], error: Mapping[str, Any] | None
+) -> ProviderError:
+    """Classify an HTTP answer that is an error, or an error object inside a stream.
+
+    `error` is the parsed `error` object; its own code wins over a 200 status.
+    """
+    error = error or {}
+    metadata = error.get("metadata")
+    named = metadata.get("error_type") if isinstance(metadata, Mapping) else error.get("type")
+    code = _as_status(error.get("code"))
+    effective = code if code is not None and status < 400 else status
+    kind = _BY_TYPE.get(str(named)) or kind_of_status(effective)
+    retry_after_s = retry_after_seconds(headers.get("retry-after"))
+    if kind is FailureKind.PERMISSION and isinstance(metadata, Mapping) and "reasons" in metadata:
+        kind = FailureKind.CONTENT_FILTER  # OpenRouter's moderation is a 403 that lists reasons
+    if kind is FailureKind.BAD_REQUEST and _speaks_of_context(error.get("message")):
+        kind = FailureKind.CONTEXT_LENGTH
+    if kind is FailureKind.BAD_REQUEST and _speaks_of_credit(error.get("message")):
+        kind = FailureKind.PAYMENT
+    # The provider's own words stay out: they may echo the key or the prompt.
+    return ProviderError(kind, f"HTTP {effective}", status=effective, retry_after_s=retry_after_s)
+
+
+def kind_of_status(status: int) -> FailureKind:
+    """The kind of an HTTP status that came without a named error type."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return FailureKind.SERVER
+    return FailureKind.BAD_REQUEST if status >= 400 else FailureKind.PROTOCOL
+
+
+def _as_status(code: object) -> int | None:
+    if isinstance(code, str) and code.isascii() and code.isdigit():
+        code = int(code)
+    return code if isinstance(code, int) and 100 <= code <= 599 else None
+
+
+def _speaks_of_context(message: object) -> bool:
+    text = str(message).lower()
+    return "context length" in text or "context window" in text or "prompt is too long" in text
+
+
+def _speaks_of_credit(message: object) -> bool:
+    text = str(message).lower()
+    return "credit balance" in text or "usage limits" in text or "spend limit" in text
+
+
+def failure_from_transport(error: BaseException) -> ProviderError:
+    """Classify what httpx, httpx2 or the SDK raised when the connection failed.
+
+    Both clients run on aiohttp, whose own exception, further down the chain, is
+    the one to trust: httpx-aiohttp 0.2.0 turns a dropped connection into a
+    `ConnectTimeout`.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, aiohttp.ClientError):
+        cause = cause.__cause__
+    if isinstance(cause, aiohttp.ClientSSLError):
+        return ProviderError(FailureKind.CERTIFICATE, "the certificate was not accepted")
+    if isinstance(cause, aiohttp.ServerTimeoutError):
+        return ProviderError(FailureKind.TIMEOUT_CONNECT, "no connection within the limit")
+    if isinstance(cause, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        return ProviderError(FailureKind.PROTOCOL, type(cause).__name__)
+    return ProviderError(FailureKind.CONNECTION, type(cause or error).__name__)

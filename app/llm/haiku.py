@@ -1,0 +1,106 @@
+"""Claude Haiku 4.5 through the official SDK."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import aiohttp
+import anthropic
+import httpx2
+from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
+from pydantic import SecretStr
+
+from app.errors import ProviderError
+from app.events import TextDelta
+from app.llm.failures import failure_from_response, failure_from_transport
+from app.llm.haiku_wire import MessageStream, message_params, tool_params
+from app.llm.provider import ChatRequest, KeyState, ProviderEvent
+from app.llm.sse import SSEDecoder
+
+KEY_CHECK_TIMEOUT_S = 5.0
+
+
+class HaikuProvider:
+    """Streams messages from Anthropic's API."""
+
+    name = "anthropic"
+
+    def __init__(
+        self, api_key: SecretStr, *, base_url: str, model: str, connect_timeout_s: float
+    ) -> None:
+        self.model = model
+        self._client = anthropic.AsyncAnthropic(
+            api_key=api_key.get_secret_value(),
+            base_url=base_url,
+            max_retries=0,  # retries have one owner: the router
+            default_headers={"Accept-Encoding": "identity"},
+            open_telemetry=False,
+            http_client=Httpx2AiohttpClient(
+                timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
+                limits=httpx2.Limits(max_connections=2000, keepalive_expiry=30),
+                follow_redirects=False,
+            ),
+            timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
+        )
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
+
+        `request.temperature` is not passed on: this API version refuses it.
+        """
+        message = MessageStream(self.model, tools_given=bool(request.tools))
+        try:
+            async with (
+                self._client.messages.with_streaming_response.create(
+                    model=self.model,
+                    max_tokens=request.max_tokens,
+                    messages=message_params(request),
+                    system=request.system or anthropic.omit,
+                    tools=tool_params(request) or anthropic.omit,
+                    stream=True,
+                ) as response,
+                aclosing(_deltas(response.iter_bytes(), message)) as deltas,
+            ):
+                async for delta in deltas:
+                    yield delta
+        except anthropic.APIStatusError as error:
+            raise _failure_from_status(error) from error
+        except (anthropic.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
+            raise failure_from_transport(error) from error
+        for event in message.closing_events():
+            yield event
+
+    async def check_key(self) -> KeyState:
+        """Ask for the model's description: free, and it needs the key."""
+        try:
+            await self._client.models.retrieve(self.model, timeout=KEY_CHECK_TIMEOUT_S)
+        except (anthropic.AuthenticationError, anthropic.PermissionDeniedError):
+            return KeyState.REJECTED
+        except (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, ValueError):
+            return KeyState.UNKNOWN
+        return KeyState.VALID
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+async def _deltas(
+    chunks: AsyncIterator[bytes], message: MessageStream
+) -> AsyncGenerator[TextDelta]:
+    decoder = SSEDecoder()
+    async for chunk in chunks:
+        for data in decoder.feed(chunk):
+            if delta := message.take(data):
+                yield delta
+            if message.stopped:
+                return
+
+
+def _failure_from_status(error: anthropic.APIStatusError) -> ProviderError:
+    body = error.body
+    described = body.get("error") if isinstance(body, dict) else None
+    return failure_from_response(
+        error.status_code,
+        error.response.headers,
+        described if isinstance(described, dict) else None,
+    )

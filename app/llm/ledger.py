@@ -1,0 +1,87 @@
+"""What every model call came to: outcome, tokens, cost, time."""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from app.events import Usage
+from app.llm.pricing import PriceList
+
+LATENCY_WINDOW = 500
+"""Calls that the median time to first token is taken over, per model."""
+
+SUCCESS = "success"
+CANCELLED = "cancelled"
+
+LLAMA: Final = "llama-scout"
+HAIKU: Final = "haiku"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one model, ended. `outcome` is SUCCESS, CANCELLED or a failure kind.
+
+    Costs are US dollars, None when unknown.
+    """
+
+    ai: str
+    outcome: str
+    cost_usd: float | None = None
+    saved_usd: float | None = None
+    ttft_ms: float | None = None
+    fallback: bool = False
+
+
+class Ledger:
+    """Prices attempts, and adds them up since the start of the process."""
+
+    def __init__(self, prices: PriceList, haiku_model: str) -> None:
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Calls by (`llama-scout` or `haiku`, outcome)."""
+        self.fallbacks = 0
+        self.cost_usd = 0.0
+        self.saved_usd = 0.0
+        self._prices = prices
+        self._haiku_model = haiku_model
+        self._ttft_ms: dict[str, deque[float]] = {}
+
+    def cost(
+        self, provider: str, model: str, usage: Usage, billed_usd: float | None
+    ) -> tuple[float | None, float | None]:
+        """What a call cost, and what it saved against Haiku; None when unknown.
+
+        What was billed comes first; then tokens times price.
+        """
+        price = self._prices.price(provider, model)
+        cost = billed_usd
+        if cost is None and price is not None:
+            cost = price.of(usage)
+        haiku = self._prices.price("anthropic", self._haiku_model)
+        if cost is None or haiku is None:
+            return cost, None
+        return cost, 0.0 if provider == "anthropic" else haiku.of(usage) - cost
+
+    def record(self, attempt: Attempt) -> None:
+        """Add an attempt. Unknown costs add nothing."""
+        self.outcomes[attempt.ai, attempt.outcome] += 1
+        self.fallbacks += attempt.fallback
+        self.cost_usd += attempt.cost_usd or 0.0
+        self.saved_usd += attempt.saved_usd or 0.0
+        if attempt.ttft_ms is not None:
+            window = self._ttft_ms.setdefault(attempt.ai, deque(maxlen=LATENCY_WINDOW))
+            window.append(attempt.ttft_ms)
+
+    @property
+    def answered(self) -> int:
+        """Calls that gave an answer."""
+        return sum(n for (_, outcome), n in self.outcomes.items() if outcome == SUCCESS)
+
+    def calls(self, ai: str) -> int:
+        """Calls of one model, however they ended."""
+        return sum(count for (name, _), count in self.outcomes.items() if name == ai)
+
+    def median_ttft_ms(self, ai: str) -> float | None:
+        """Median time to first token over the last calls, None before the first."""
+        window = self._ttft_ms.get(ai)
+        return round(median(window), 1) if window else None

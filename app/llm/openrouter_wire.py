@@ -1,0 +1,153 @@
+"""OpenAI's chat-completion chunks, as OpenRouter sends them: bytes to our events.
+
+Decoding is typed (msgspec), so that a chunk of another shape is refused as a
+fault of the provider and never reaches code that expects something else.
+"""
+
+from typing import Any
+
+import msgspec
+
+from app.errors import FailureKind, ProviderError
+from app.events import FinishReason, TextDelta, ToolCall, Usage
+from app.llm.failures import failure_from_response
+from app.llm.provider import ChatRequest, Completed, ProviderEvent
+
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+}
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCallDelta(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    tool_calls: list[_ToolCallDelta] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    model: str | None = None
+    usage: _Usage | None = None
+    error: dict[str, Any] | None = None
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+
+
+class Completion:
+    """One completion while its chunks come in."""
+
+    def __init__(self, model: str, *, tools_given: bool) -> None:
+        self.finished = False
+        self._model = model
+        self._tools_given = tools_given
+        self._finish_reason: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._billed_usd: float | None = None
+        self._calls: dict[int, _ToolCallDelta] = {}
+
+    def take(self, data: bytes) -> TextDelta | None:
+        """Note what a chunk says; return its text, if it has any.
+
+        Raises `ProviderError` for an error chunk, a refusal or a malformed chunk.
+        """
+        try:
+            chunk = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ProviderError(FailureKind.PROTOCOL, "a malformed chunk") from error
+        if chunk.error is not None:
+            raise failure_from_response(200, {}, chunk.error)
+        self._model = chunk.model or self._model
+        if chunk.usage is not None:
+            self._usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+            self._billed_usd = chunk.usage.cost
+        if not chunk.choices or self.finished:
+            return None
+        return self._take_choice(chunk.choices[0])
+
+    def _take_choice(self, choice: _Choice) -> TextDelta | None:
+        delta = choice.delta or _Delta()
+        for call in delta.tool_calls or ():
+            self._take_call(call)
+        if choice.finish_reason is not None:
+            self._take_finish(choice.finish_reason, choice.error)
+        return TextDelta(delta.content) if delta.content else None
+
+    def _take_call(self, delta: _ToolCallDelta) -> None:
+        if not self._tools_given:
+            raise ProviderError(FailureKind.PROTOCOL, "a tool call, but no tool was given")
+        call = self._calls.setdefault(delta.index, _ToolCallDelta(function=_Function("", "")))
+        call.id = delta.id or call.id
+        if delta.function is not None and call.function is not None:
+            call.function.name = delta.function.name or call.function.name
+            call.function.arguments = f"{call.function.arguments}{delta.function.arguments or ''}"
+
+    def _take_finish(self, reason: str, error: dict[str, Any] | None) -> None:
+        if reason == "content_filter":
+            raise ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused")
+        if reason not in _FINISH_REASONS:
+            raise failure_from_response(502, {}, error)
+        self._finish_reason = _FINISH_REASONS[reason]
+        self.finished = True
+
+    def closing_events(self) -> list[ProviderEvent]:
+        """The tool calls, whole, and the closing event.
+
+        Raises `ProviderError` when the stream ended without a finish reason or a
+        tool's arguments are not JSON.
+        """
+        if self._finish_reason is None:
+            raise ProviderError(FailureKind.PROTOCOL, "the stream ended without a finish reason")
+        completed = Completed(self._finish_reason, self._model, self._usage, self._billed_usd)
+        return [*(_whole(call) for call in self._calls.values()), completed]
+
+
+def _whole(call: _ToolCallDelta) -> ToolCall:
+    function = call.function or _Function()
+    try:
+        arguments = msgspec.json.decode(function.arguments or "{}", type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ProviderError(FailureKind.PROTOCOL, "tool arguments are not JSON") from error
+    return ToolCall(call.id or "", function.name or "", arguments)
+
+
+def request_body(request: ChatRequest, model: str) -> bytes:
+    """The JSON body of a streamed chat completion."""
+    system = [{"role": "system", "content": request.system}] if request.system else []
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [*system, *request.messages],
+        "max_tokens": request.max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "usage": {"include": True},
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": tool} for tool in request.tools]
+    return msgspec.json.encode(body)

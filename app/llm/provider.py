@@ -1,0 +1,84 @@
+"""What the router asks of a model's API, whoever serves it."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from app.events import FinishReason, Message, TextDelta, ToolCall, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask the caller to run; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset."""
+
+    messages: Sequence[Message]
+    system: str | None = None
+    max_tokens: int = 2048
+    temperature: float | None = None
+    tools: Sequence[Tool] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The model said that it was finished.
+
+    `usage` is None when the provider did not report it; `billed_usd` is what it
+    said it charged, in US dollars, None when it did not say.
+    """
+
+    finish_reason: FinishReason
+    model: str
+    usage: Usage | None
+    billed_usd: float | None
+
+
+ProviderEvent = TextDelta | ToolCall | Completed
+
+
+class KeyState(StrEnum):
+    """What the provider says of our key."""
+
+    UNKNOWN = "unknown"
+    VALID = "valid"
+    REJECTED = "rejected"
+    OUT_OF_CREDIT = "out_of_credit"
+
+
+class Provider(Protocol):
+    """A model behind an API."""
+
+    @property
+    def name(self) -> str:
+        """The API's name, as it stands in answers and metrics."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The configured model id."""
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+        """Yield content, then one `Completed` as the last event.
+
+        Raises `ProviderError` for every failure of the API, and nothing else.
+        Closing the generator closes the connection.
+        """
+        ...
+
+    async def check_key(self) -> KeyState:
+        """Ask, free of charge, whether the key works; UNKNOWN when that cannot be told."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...

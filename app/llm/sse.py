@@ -1,0 +1,62 @@
+"""Reading server-sent events off a provider's byte stream.
+
+Our own rather than httpx-sse: a provider that sends a line without end must
+not fill the memory, and httpx-sse 0.4.3 has no limit.
+"""
+
+from app.errors import FailureKind, ProviderError
+
+MAX_EVENT_BYTES = 1_000_000
+"""Far above any chunk of a chat completion (a few hundred bytes)."""
+
+
+class SSEDecoder:
+    """Incremental decoder: bytes in, the `data` of whole events out.
+
+    Any split of a stream gives the same events; CR, LF and CRLF end a line.
+    Comments and fields other than `data` are dropped.
+    Format: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+    """
+
+    def __init__(self) -> None:
+        self._unfinished: list[bytes] = []
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the events that `chunk` completes.
+
+        Raises `ProviderError` (protocol) for an event over `MAX_EVENT_BYTES`.
+        """
+        if not chunk:
+            return []
+        self._unfinished.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk and not self._ends_in_cr():
+            self._grow(len(chunk))
+            return []
+        lines = b"".join(self._unfinished).splitlines(keepends=True)
+        # A CR at the very end may be the first half of a CRLF: wait for the rest.
+        self._unfinished = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        events = [event for line in lines if (event := self._take(line)) is not None]
+        self._size = sum(map(len, self._data))
+        self._grow(sum(map(len, self._unfinished)))
+        return events
+
+    def _ends_in_cr(self) -> bool:
+        return len(self._unfinished) > 1 and self._unfinished[-2].endswith(b"\r")
+
+    def _take(self, line: bytes) -> bytes | None:
+        line = line.rstrip(b"\r\n")
+        if not line:
+            event, self._data = b"\n".join(self._data), []
+            return event or None
+        if line.startswith(b"data:"):
+            self._data.append(line[5:].removeprefix(b" "))
+        return None
+
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > MAX_EVENT_BYTES:
+            raise ProviderError(
+                FailureKind.PROTOCOL, f"an event of more than {MAX_EVENT_BYTES} bytes"
+            )

@@ -1,0 +1,138 @@
+from app.errors import FailureKind, ProviderError
+from app.llm.circuit import COOL_DOWN_S, MIN_FAILURES, Circuit, CircuitState
+from app.llm.provider import KeyState
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+SERVER = ProviderError(FailureKind.SERVER, "HTTP 500")
+
+
+def fail_until_open(circuit: Circuit) -> None:
+    for _ in range(MIN_FAILURES):
+        assert circuit.admit()
+        circuit.failed(SERVER)
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_failures_open_it_and_one_probe_at_a_time_closes_it() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    fail_until_open(circuit)
+    assert not circuit.admit()
+
+    clock.now += COOL_DOWN_S
+    assert circuit.state is CircuitState.HALF_OPEN
+    assert circuit.admit()
+    assert not circuit.admit()
+
+    circuit.succeeded()
+    assert circuit.state is CircuitState.CLOSED
+    assert circuit.admit()
+
+
+def test_a_failed_probe_doubles_the_cool_down() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    fail_until_open(circuit)
+    clock.now += COOL_DOWN_S
+    assert circuit.admit()
+    circuit.failed(SERVER)
+
+    clock.now += COOL_DOWN_S
+    assert not circuit.admit()
+    clock.now += COOL_DOWN_S
+    assert circuit.admit()
+
+
+def test_a_probe_that_its_caller_abandons_leaves_the_way_free_for_the_next() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    fail_until_open(circuit)
+    clock.now += COOL_DOWN_S
+    assert circuit.admit()
+
+    circuit.abandoned()
+
+    assert circuit.admit()
+
+
+def test_every_second_call_failing_changes_the_state_once_a_cool_down() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    changes, before = 0, circuit.state
+    for turn in range(200):
+        clock.now += COOL_DOWN_S / 200
+        if circuit.admit():
+            circuit.succeeded() if turn % 2 else circuit.failed(SERVER)
+        changes += circuit.state is not before
+        before = circuit.state
+
+    assert changes <= 1
+
+
+def test_a_later_shorter_deadline_does_not_bring_an_earlier_longer_one_forward() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    for seconds in (60.0, 1.0):
+        circuit.failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=seconds))
+
+    assert circuit.retry_after_s == 60.0
+    clock.now += 59
+    assert not circuit.admit()
+    clock.now += 1
+    assert circuit.admit()
+
+
+def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    circuit.failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
+    clock.now += 10**6
+    circuit.key_checked(KeyState.UNKNOWN)
+    assert not circuit.admit()
+
+    circuit.key_checked(KeyState.VALID)
+
+    assert circuit.admit()
+    assert circuit.state is CircuitState.CLOSED
+
+
+def test_a_402_that_says_when_to_come_back_is_no_spent_credit() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    circuit.failed(ProviderError(FailureKind.PAYMENT, "402", retry_after_s=3.0))
+    assert not circuit.admit()
+    clock.now += 3
+    assert circuit.admit()
+
+    circuit = Circuit(clock=clock)
+    circuit.failed(ProviderError(FailureKind.PAYMENT, "402"))
+    clock.now += 10**6
+    assert not circuit.admit()
+
+
+def test_faults_of_the_request_do_not_count_against_the_provider() -> None:
+    circuit = Circuit(clock=Clock())
+    for kind in (FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER):
+        for _ in range(MIN_FAILURES):
+            circuit.failed(ProviderError(kind, "400"))
+
+    assert circuit.state is CircuitState.CLOSED
+
+
+def test_switched_off_it_lets_everything_through() -> None:
+    circuit = Circuit(enabled=False, clock=Clock())
+    for _ in range(20):
+        circuit.failed(SERVER)
+
+    assert circuit.admit()
+    assert circuit.state is CircuitState.CLOSED

@@ -1,0 +1,104 @@
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import aiohttp
+import anthropic
+import pytest
+
+from app.errors import FailureKind
+from app.llm.failures import (
+    MAX_RETRY_AFTER_S,
+    failure_from_response,
+    failure_from_transport,
+    retry_after_seconds,
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("1000000000", MAX_RETRY_AFTER_S),
+        ("soon", None),
+        ("nan", None),
+        ("inf", MAX_RETRY_AFTER_S),
+        ("", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (None, None),
+    ],
+)
+def test_retry_after_is_parsed_and_clamped(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+
+    seconds = retry_after_seconds(later)
+
+    assert seconds is not None
+    assert 50 < seconds <= 60
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (400, {"message": "bad"}, FailureKind.BAD_REQUEST),
+        (400, {"message": "maximum context length is 131072"}, FailureKind.CONTEXT_LENGTH),
+        (
+            400,
+            {"type": "invalid_request_error", "message": "Your credit balance is too low"},
+            FailureKind.PAYMENT,
+        ),
+        (401, {}, FailureKind.AUTHENTICATION),
+        (402, {}, FailureKind.PAYMENT),
+        (403, {}, FailureKind.PERMISSION),
+        (403, {"metadata": {"reasons": ["violence"]}}, FailureKind.CONTENT_FILTER),
+        (404, {}, FailureKind.NOT_FOUND),
+        (408, {}, FailureKind.SERVER),
+        (409, {}, FailureKind.SERVER),
+        (413, {}, FailureKind.CONTEXT_LENGTH),
+        (422, {}, FailureKind.BAD_REQUEST),
+        (429, None, FailureKind.RATE_LIMIT),
+        (500, None, FailureKind.SERVER),
+        (524, None, FailureKind.SERVER),
+        (503, None, FailureKind.OVERLOADED),
+        (529, {"type": "overloaded_error"}, FailureKind.OVERLOADED),
+        (200, {"code": 429}, FailureKind.RATE_LIMIT),
+        (200, {"code": "402"}, FailureKind.PAYMENT),
+        (200, {"type": "overloaded_error"}, FailureKind.OVERLOADED),
+        (200, {"code": 10**30}, FailureKind.PROTOCOL),
+        (500, {"metadata": {"error_type": "provider_overloaded"}}, FailureKind.OVERLOADED),
+    ],
+)
+def test_every_answer_has_one_kind(
+    status: int, error: dict[str, object] | None, kind: FailureKind
+) -> None:
+    assert failure_from_response(status, {}, error).kind is kind
+
+
+def test_no_status_and_no_exception_of_either_client_is_unmapped() -> None:
+    for status in range(300, 600):
+        assert failure_from_response(status, {}, None).kind in FailureKind
+    for cls in _subclasses(anthropic.APIStatusError):
+        status = getattr(cls, "status_code", 500)
+        assert failure_from_response(status, {}, None).kind is not FailureKind.PROTOCOL
+    for cls in _subclasses(aiohttp.ClientError):
+        assert failure_from_transport(cls.__new__(cls)).kind in {
+            FailureKind.CONNECTION,
+            FailureKind.PROTOCOL,
+            FailureKind.CERTIFICATE,
+            FailureKind.TIMEOUT_CONNECT,
+        }
+
+
+def test_the_providers_words_do_not_travel() -> None:
+    error = failure_from_response(400, {}, {"message": "key sk-or-v1-secret is bad"})
+
+    assert "secret" not in str(error)
+
+
+def _subclasses(cls: type) -> set[type]:
+    return {cls}.union(*(_subclasses(sub) for sub in cls.__subclasses__()))

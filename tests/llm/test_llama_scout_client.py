@@ -1,0 +1,357 @@
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.errors import AnswerUnavailable, FailureKind, ProviderError
+from app.events import Failed, Finished, FinishReason, Message, RouteChosen, TextDelta
+from app.llm.provider import KeyState, Tool
+from tests.llm.conftest import OpenRouter
+from tests.upstream import (
+    Upstream,
+    Wire,
+    haiku_says,
+    hang,
+    llama_chunk,
+    llama_says,
+    llama_usage,
+    status,
+)
+
+QUESTION = [Message("user", "Quanto capitale serve per una PT PMA?")]
+WEATHER = Tool("weather", "The weather in a city", {"type": "object", "properties": {}})
+
+
+async def test_llama_answers_first_and_its_bill_is_taken_at_its_word(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(llama_says("Dieci ", "miliardi.", usage=llama_usage(1000, 2000, cost=0.0005)))
+    async with open_router() as client:
+        with capture_logs() as logs:
+            result = await client.chat_async(QUESTION, system="Be brief.")
+
+    assert result.text == "Dieci miliardi."
+    assert (result.ai_used, result.provider) == ("llama-scout", "openrouter")
+    assert result.model == "meta-llama/llama-4-scout"
+    assert result.fallback_reason is None
+    assert result.cost_usd == 0.0005
+    # 1,000 in at $1 and 2,000 out at $5 per million on Haiku, less what was paid.
+    assert result.saved_usd == pytest.approx(0.011 - 0.0005)
+    assert [entry["event"] for entry in logs] == [
+        "🎯 [Llama Scout] Using PRIMARY AI",
+        "✅ [Llama Scout] Success! Cost: $0.00050 (saved $0.01050 vs Haiku)",
+    ]
+    assert client.metrics == {
+        "llama_success": 1,
+        "llama_failures": 0,
+        "haiku_fallbacks": 0,
+        "total_cost_saved": pytest.approx(0.0105),
+    }
+
+
+async def test_what_openrouter_is_sent(upstream: Upstream, open_router: OpenRouter) -> None:
+    upstream.llama(llama_says("Yes."))
+    async with open_router() as client:
+        await client.chat_async(QUESTION, system="Be brief.", max_tokens=77, temperature=0.3)
+
+    (call,) = upstream.llama_calls
+    assert call.headers["authorization"] == "Bearer sk-or-v1-planted-0123456789"
+    assert call.headers["x-title"] == "ZANTARA"
+    assert "http-referer" in call.headers
+    assert call.json["model"] == "meta-llama/llama-4-scout"
+    assert call.json["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTION[0].content},
+    ]
+    assert (call.json["max_tokens"], call.json["temperature"]) == (77, 0.3)
+
+
+async def test_haiku_answers_when_llama_fails_and_the_logs_are_the_guides(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(status(500, {"error": {"code": 500, "message": "boom"}}))
+    upstream.haiku(haiku_says("Dieci ", "miliardi."))
+    async with open_router() as client:
+        with capture_logs() as logs:
+            result = await client.chat_async(QUESTION, system="Be brief.", temperature=0.3)
+
+    assert result.text == "Dieci miliardi."
+    assert (result.ai_used, result.provider) == ("haiku", "anthropic")
+    assert result.fallback_reason == "server"
+    assert result.usage.input_tokens == 600
+    assert result.usage.output_tokens == 120
+    assert result.cost_usd == pytest.approx(600e-6 + 120 * 5e-6)
+    assert result.saved_usd == 0
+    assert [entry["event"] for entry in logs] == [
+        "🎯 [Llama Scout] Using PRIMARY AI",
+        "⚠️  [Llama Scout] Failed: API error",
+        "   Falling back to Haiku 4.5...",
+        "✅ [Haiku] Response completed",
+    ]
+    assert client.metrics["llama_failures"] == client.metrics["haiku_fallbacks"] == 1
+    (call,) = upstream.haiku_calls
+    assert call.json["system"] == "Be brief."
+    assert "temperature" not in call.json
+    assert call.headers["authorization"] == "Bearer sk-ant-planted-0123456789"
+
+
+async def test_a_silent_llama_is_left_at_the_first_content_limit(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def keep_alives_for_ever(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk(""))
+        while not wire.call.closed.is_set():
+            await wire.chunk(b": OPENROUTER PROCESSING\n\n")
+            await asyncio.sleep(0.01)
+
+    for step in (hang, keep_alives_for_ever):
+        upstream.llama(step)
+        upstream.haiku(haiku_says("Eccomi."))
+        async with open_router(first_content_timeout_s=0.2) as client:
+            with capture_logs() as logs:
+                result = await client.chat_async(QUESTION)
+
+        assert result.text == "Eccomi."
+        assert result.fallback_reason == "timeout_first_content"
+        assert "⚠️  [Llama Scout] Failed: API timeout" in [entry["event"] for entry in logs]
+
+
+async def test_an_answer_that_breaks_off_after_content_is_one_failure_and_never_two_answers(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def half(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        wire.reset()
+
+    upstream.llama(half)
+    async with open_router() as client:
+        events = [event async for event in client.stream(QUESTION)]
+
+    assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
+    assert isinstance(events[-1], Failed)
+    assert events[-1].partial_text == "Dieci "
+
+
+async def test_a_whole_answer_starts_over_on_haiku_at_any_moment(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def half(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        await wire.end()
+
+    upstream.llama(half)
+    upstream.haiku(haiku_says("Due e mezzo."))
+    async with open_router() as client:
+        result = await client.chat_async(QUESTION)
+
+    assert result.text == "Due e mezzo."
+    assert result.fallback_reason == "protocol"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([llama_chunk(None, "stop"), "[DONE]"], id="nothing"),
+        pytest.param([llama_chunk(" \n"), llama_chunk(finish="stop"), "[DONE]"], id="white space"),
+        pytest.param([{"choices": []}, "[DONE]"], id="no choices"),
+        pytest.param(["[DONE]"], id="done at once"),
+        pytest.param([{"error": {"code": 503, "message": "down"}}], id="error in a 200"),
+        pytest.param(["{not json"], id="not JSON"),
+        pytest.param([{"choices": "what"}], id="another shape"),
+    ],
+)
+async def test_an_answer_without_content_is_no_answer(
+    upstream: Upstream, open_router: OpenRouter, chunks: list[object]
+) -> None:
+    async def step(wire: Wire) -> None:
+        await wire.head()
+        for chunk in chunks:
+            await wire.event(chunk)
+        await wire.end()
+
+    upstream.llama(step)
+    upstream.haiku(haiku_says("Eccomi."))
+    async with open_router() as client:
+        result = await client.chat_async(QUESTION)
+
+    assert result.ai_used == "haiku"
+    assert client.metrics["llama_failures"] == 1
+
+
+async def test_a_refused_prompt_is_not_shopped_around(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(llama_says("", finish="content_filter"))
+    async with open_router() as client:
+        with pytest.raises(ProviderError) as caught:
+            await client.chat_async(QUESTION)
+
+    assert caught.value.kind is FailureKind.CONTENT_FILTER
+    assert not upstream.haiku_calls
+
+
+async def test_each_side_works_alone(upstream: Upstream, open_router: OpenRouter) -> None:
+    upstream.llama(llama_says("Llama."), llama_says("Llama again."))
+    async with open_router(anthropic_api_key=None) as client:
+        assert client.is_available()
+        assert (await client.chat_async(QUESTION)).text == "Llama."
+        asked_for_haiku = await client.chat_async(QUESTION, model="haiku")
+        assert asked_for_haiku.fallback_reason == "haiku_not_configured"
+
+    upstream.haiku(haiku_says("Haiku."))
+    async with open_router(openrouter_api_key_llama=None) as client:
+        assert client.is_available()
+        result = await client.chat_async(QUESTION)
+        assert (result.text, result.fallback_reason) == ("Haiku.", "llama_not_configured")
+
+    async with open_router(openrouter_api_key_llama=None, anthropic_api_key=None) as client:
+        assert not client.is_available()
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+
+
+async def test_haiku_can_be_forced_for_all_or_asked_for_once(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.haiku(haiku_says("One."), haiku_says("Two."))
+    async with open_router(force_haiku=True) as client:
+        forced = await client.chat_async(QUESTION)
+    async with open_router() as client:
+        asked_for = await client.chat_async(QUESTION, model="haiku")
+
+    assert (forced.text, forced.fallback_reason) == ("One.", "force_haiku")
+    assert (asked_for.text, asked_for.fallback_reason) == ("Two.", None)
+    assert not upstream.llama_calls
+
+
+async def test_tool_calling_goes_to_haiku_and_the_call_comes_back(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def calls_a_tool(wire: Wire) -> None:
+        await wire.head()
+        block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+        for event in (
+            {
+                "type": "message_start",
+                "message": {"model": "claude-haiku-4-5", "usage": {"input_tokens": 9}},
+            },
+            {"type": "content_block_start", "index": 0, "content_block": block},
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": '{"city": '},
+            },
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": '"Ubud"}'},
+            },
+            {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}},
+            {"type": "message_stop"},
+        ):
+            await wire.event(event, name=str(event["type"]))
+        await wire.end()
+
+    upstream.haiku(calls_a_tool)
+    async with open_router() as client:
+        result = await client.chat_async(QUESTION, tools=[WEATHER])
+
+    assert result.fallback_reason == "tool_calling"
+    assert result.finish_reason is FinishReason.TOOL_CALLS
+    (call,) = result.tool_calls
+    assert (call.name, call.arguments) == ("weather", {"city": "Ubud"})
+    assert upstream.haiku_calls[0].json["tools"][0]["name"] == "weather"
+
+
+async def test_llama_takes_tools_when_it_is_alone(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    def delta(**function: str) -> object:
+        calls = [{"index": 0, "id": "call_1", "function": function}]
+        return {"choices": [{"delta": {"tool_calls": calls}}]}
+
+    async def calls_a_tool(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(delta(name="weather", arguments='{"ci'))
+        await wire.event(delta(arguments='ty": "Ubud"}'))
+        await wire.event(llama_chunk(finish="tool_calls"))
+        await wire.end()
+
+    upstream.llama(calls_a_tool)
+    async with open_router(anthropic_api_key=None) as client:
+        result = await client.chat_async(QUESTION, tools=[WEATHER])
+
+    assert [(c.name, c.arguments) for c in result.tool_calls] == [("weather", {"city": "Ubud"})]
+    assert upstream.llama_calls[0].json["tools"][0]["function"]["name"] == "weather"
+
+
+async def test_usage_that_is_missing_is_estimated_and_says_so(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def without_usage(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("x" * 400, "stop"))
+        await wire.end()
+
+    upstream.llama(without_usage)
+    async with open_router() as client:
+        result = await client.chat_async(QUESTION)
+
+    assert result.usage.estimated
+    assert result.usage.output_tokens == 100
+
+
+async def test_a_caller_who_leaves_closes_the_call_upstream(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def for_ever(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        await wire.hang()
+
+    upstream.llama(for_ever)
+    async with open_router() as client:
+        async with aclosing(client.stream(QUESTION)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    break
+        async with asyncio.timeout(2):
+            await upstream.llama_calls[0].closed.wait()
+
+    assert client.ledger.outcomes == {("llama-scout", "cancelled"): 1}
+    assert client.metrics["llama_failures"] == 0
+
+
+async def test_a_rejected_key_is_found_out_without_paying_and_haiku_answers_at_once(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.openrouter_key = status(401, {"error": {"code": 401, "message": "No auth"}})
+    upstream.haiku(haiku_says("Eccomi."))
+    async with open_router() as client:
+        assert client.llama is not None
+        async with asyncio.timeout(5):
+            while client.llama.circuit.key_state is not KeyState.REJECTED:
+                await asyncio.sleep(0.005)
+        result = await client.chat_async(QUESTION)
+
+    assert (result.text, result.fallback_reason) == ("Eccomi.", "circuit_open")
+    assert not upstream.llama_calls
+
+
+async def test_the_stream_tells_route_text_and_end_in_order(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
+    seen: list[type] = []
+    async with open_router() as client:
+        async for event in client.stream(QUESTION):
+            seen.append(type(event))
+            if isinstance(event, TextDelta):
+                gate.set()  # the first piece arrived before the second was sent
+
+    assert seen == [RouteChosen, TextDelta, TextDelta, Finished]

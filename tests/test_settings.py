@@ -1,0 +1,71 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError
+from app.settings import ROOT, Settings, load_settings
+
+# Where the example shows something other than the default, on purpose.
+SHOWN_AS_EXAMPLE = {
+    "llama_price_input", "llama_price_output", "haiku_price_input", "haiku_price_output",
+    "chroma_url", "knowledge_dir",
+}  # fmt: skip
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = (re.fullmatch(r"# ([A-Z_]+)=(.*)", line) for line in lines)
+    return {match[1].lower(): match[2] for match in pairs if match}
+
+
+def test_the_example_names_every_setting_and_shows_its_default() -> None:
+    shown = example()
+
+    assert set(shown) == set(Settings.model_fields)
+    defaults = Settings(_env_file=None)
+    given = {name: value for name, value in shown.items() if value}
+    from_example = Settings(_env_file=None, **given)
+    for name in set(shown) - SHOWN_AS_EXAMPLE:
+        assert getattr(from_example, name) == getattr(defaults, name), name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "eighty"),
+        ("LOG_FORMAT", "xml"),
+        ("FIRST_CONTENT_TIMEOUT_S", "-1"),
+        ("OPENROUTER_BASE_URL", "openrouter.ai"),
+        ("FORCE_HAIKU", "perhaps"),
+    ],
+)
+def test_a_wrong_value_is_named_on_one_line(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+
+    assert variable in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_show_in_no_representation() -> None:
+    settings = Settings(
+        _env_file=None,
+        openrouter_api_key_llama="sk-or-v1-planted",
+        anthropic_api_key="sk-ant-planted",
+    )
+
+    assert "planted" not in f"{settings!r}{settings}{settings.model_dump_json()}"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENROUTER_API_KEY_LLAMA", "")
+
+    assert load_settings().openrouter_api_key_llama is None
