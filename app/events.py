@@ -1,7 +1,8 @@
 """What flows through the service: messages in, one union of stream events out.
 
 A turn is one sequence of events, streamed or not; a JSON answer is its fold.
-In order: `Retrieved` once, `RouteChosen` once, any number of `TextDelta` and
+In order: `Retrieved` once, `RouteChosen` (a second one, `continued`, when the
+other model takes an answer up in the middle), any number of `TextDelta` and
 `ToolCall`, then exactly one of `Finished` or `Failed`.
 """
 
@@ -77,6 +78,8 @@ class RouteChosen:
     model: str
     provider: str
     fallback_reason: str | None = None
+    continued: bool = False
+    """True when this model goes on from what another one had already said."""
 
 
 @dataclass(frozen=True, slots=True)

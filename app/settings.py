@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     force_haiku: bool = False
     extractive_fallback: bool = True
     circuit_breaker: bool = True
+    mid_answer_failure: Literal["continue", "error"] = "continue"
 
     data_dir: Path = Path("data")
     knowledge_dir: Path = ROOT / "knowledge"

@@ -11,13 +11,10 @@ from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, LLMEvent, RouteChosen, TextDelta, Usage
 from app.llm.circuit import Circuit
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Attempt, Ledger
-from app.llm.provider import ChatRequest, Completed, Provider
+from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Completed, Provider
 from app.llm.timing import TimeLimits, timed
 
 logger = structlog.stdlib.get_logger(__name__)
-
-CHARACTERS_PER_TOKEN = 4
-"""For estimates only, where a provider reports no usage."""
 
 _OURS_TO_MEND = {FailureKind.BAD_REQUEST, FailureKind.NOT_FOUND, FailureKind.CERTIFICATE}
 
@@ -51,13 +48,18 @@ async def attempt(
     written = 0
     completed: Completed | None = None
     held_back: list[LLMEvent] = [
-        RouteChosen(side.ai, side.provider.model, side.provider.name, reason)
+        RouteChosen(
+            side.ai, side.provider.model, side.provider.name, reason, continued=request.continues
+        )
     ]
     if side.ai == LLAMA:
         logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=side.provider.model)
     outcome: str = CANCELLED
     try:
-        async with aclosing(timed(side.provider.stream(request), limits, deadline)) as events:
+        stream = side.provider.stream(request)
+        async with aclosing(
+            timed(stream, limits, deadline, may_be_empty=request.continues)
+        ) as events:
             async for event in events:
                 if isinstance(event, Completed):
                     completed = event

@@ -27,6 +27,7 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
         prices=_prices(settings),
         haiku_model=settings.haiku_model,
         circuit_breaker=settings.circuit_breaker,
+        continue_mid_answer=settings.mid_answer_failure == "continue",
     )
     watching = asyncio.create_task(client.watch_keys())
     try:

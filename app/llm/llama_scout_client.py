@@ -1,8 +1,8 @@
 """The router: Llama 4 Scout first, Claude Haiku 4.5 when it cannot.
 
 Before the first content a failed call is replaced and the caller never knows,
-but for the reason in `RouteChosen`. After it nothing is replaced: the answer
-that broke off ends in one `Failed`.
+but for the reason in `RouteChosen`. After it Haiku goes on from the words that
+were said (docs/adr/003); where that cannot be, the answer ends in one `Failed`.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from app.events import (
 )
 from app.llm.attempt import Side, attempt
 from app.llm.circuit import Circuit
+from app.llm.continuation import continuation, joined
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
 from app.llm.provider import ChatRequest, KeyState, Provider, Tool
@@ -73,12 +74,14 @@ class LlamaScoutClient:
         prices: PriceList | None = None,
         haiku_model: str = "claude-haiku-4-5",
         circuit_breaker: bool = True,
+        continue_mid_answer: bool = True,
     ) -> None:
         self.force_haiku = force_haiku
         self.ledger = Ledger(prices or PriceList(), haiku_model)
         self.llama = Side(LLAMA, llama, Circuit(enabled=circuit_breaker)) if llama else None
         self.haiku = Side(HAIKU, haiku, Circuit(enabled=circuit_breaker)) if haiku else None
         self._limits = limits or TimeLimits()
+        self._goes_on = continue_mid_answer
         if llama is not None:
             logger.info("✅ Llama 4 Scout client initialized", model=llama.model)
 
@@ -136,6 +139,7 @@ class LlamaScoutClient:
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
         sides, reason = self._plan(model, has_tools=bool(tools))
         failures: dict[str, ProviderError] = {}
+        said = ""
         for side in sides:
             if side.ai == HAIKU and LLAMA in failures:
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
@@ -143,33 +147,31 @@ class LlamaScoutClient:
                 failures[side.ai] = _left_alone(side)
                 reason = FailureKind.CIRCUIT_OPEN
                 continue
-            said: list[str] = []
             events = attempt(
                 side,
-                request,
+                continuation(request, said) if said else request,
                 ledger=self.ledger,
                 limits=self._limits,
                 deadline=deadline,
                 reason=reason,
                 whole=whole,
             )
+            pieces = [said]
             try:
-                async with aclosing(events):
-                    async for event in events:
+                async with aclosing(joined(events, said)) as answer:
+                    async for event in answer:
                         if isinstance(event, TextDelta):
-                            said.append(event.text)
+                            pieces.append(event.text)
                         yield event
             except ProviderError as error:
-                if said:
-                    yield Failed(error.kind, error.detail, "".join(said))
-                    return
-                if error.kind is FailureKind.CONTENT_FILTER:
-                    raise  # a refused prompt is not shopped around
+                said = "".join(pieces)
                 failures[side.ai] = error
                 reason = error.kind
+                if error.kind is FailureKind.CONTENT_FILTER or (said and not self._goes_on):
+                    break
             else:
                 return
-        raise AnswerUnavailable("no model could answer", failures)
+        yield _end(said, failures)
 
     async def watch_keys(self) -> None:
         """Ask once whether the keys work, then for ever whether a bad one works again."""
@@ -224,6 +226,16 @@ def fold(events: Sequence[LLMEvent]) -> ChatResult:
         ttft_ms=finished.ttft_ms,
         tool_calls=[event for event in events if isinstance(event, ToolCall)],
     )
+
+
+def _end(said: str, failures: dict[str, ProviderError]) -> Failed:
+    """How a turn ends that no model finished. Raises where nothing had been said."""
+    last = next(reversed(failures.values()), None)
+    if last is not None and said:
+        return Failed(last.kind, last.detail, said)
+    if last is not None and last.kind is FailureKind.CONTENT_FILTER:
+        raise last  # a refused prompt is not shopped around
+    raise AnswerUnavailable("no model could answer", failures)
 
 
 def _left_alone(side: Side) -> ProviderError:

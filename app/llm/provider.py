@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from app.events import FinishReason, Message, TextDelta, ToolCall, Usage
 
+CHARACTERS_PER_TOKEN = 4
+"""For estimates only, where a provider reports no usage."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -19,13 +22,21 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset."""
+    """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset.
+
+    When the last message is the assistant's, the model goes on from its end.
+    """
 
     messages: Sequence[Message]
     system: str | None = None
     max_tokens: int = 2048
     temperature: float | None = None
     tools: Sequence[Tool] = ()
+
+    @property
+    def continues(self) -> bool:
+        """Whether the model is to go on from words already said."""
+        return self.messages[-1].role == "assistant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,18 @@ class TimeLimits:
 
 
 async def timed(
-    stream: AsyncGenerator[ProviderEvent], limits: TimeLimits, deadline: float
+    stream: AsyncGenerator[ProviderEvent],
+    limits: TimeLimits,
+    deadline: float,
+    *,
+    may_be_empty: bool = False,
 ) -> AsyncGenerator[ProviderEvent]:
     """Pass on `stream`'s events, from the first real content to `Completed`.
 
     White space alone is not content: it is held back, does not move the timers,
     and an answer of nothing else is empty. `deadline` is in the loop's time.
-    Raises `ProviderError` for a limit that is passed and for an empty answer.
+    Raises `ProviderError` for a limit that is passed and, unless it
+    `may_be_empty`, for an empty answer.
     """
     clock = asyncio.get_running_loop().time
     limit = (clock() + limits.first_content_s, FailureKind.TIMEOUT_FIRST_CONTENT)
@@ -41,7 +46,7 @@ async def timed(
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None
             if isinstance(event, Completed):
-                if not started:
+                if not (started or may_be_empty):
                     raise ProviderError(FailureKind.EMPTY, "an answer without content")
                 yield event
                 return

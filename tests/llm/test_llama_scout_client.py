@@ -118,31 +118,70 @@ async def test_a_silent_llama_is_left_at_the_first_content_limit(
         assert "⚠️  [Llama Scout] Failed: API timeout" in [entry["event"] for entry in logs]
 
 
-async def test_an_answer_that_breaks_off_after_content_is_one_failure_and_never_two_answers(
-    upstream: Upstream, open_router: OpenRouter
+async def half(wire: Wire) -> None:
+    """Two words, then a reset."""
+    await wire.head()
+    await wire.event(llama_chunk("Oltre dieci "))
+    wire.reset()
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_on", "whole"),
+    [
+        ("Oltre dieci ", ["miliardi", " di rupie."], "Oltre dieci miliardi di rupie."),
+        ("Oltre dieci ", [" ", " miliardi."], "Oltre dieci miliardi."),
+        ("Oltre die", ["ci miliardi."], "Oltre dieci miliardi."),
+        ("Oltre dieci", [" miliardi."], "Oltre dieci miliardi."),
+        ("1. Uno\n", ["\n2. Due"], "1. Uno\n2. Due"),
+        ("Oltre dieci miliardi.", [], "Oltre dieci miliardi."),
+    ],
+)
+async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
+    said: str,
+    goes_on: list[str],
+    whole: str,
+    upstream: Upstream,
+    open_router: OpenRouter,
 ) -> None:
-    async def half(wire: Wire) -> None:
+    async def breaks_off(wire: Wire) -> None:
         await wire.head()
-        await wire.event(llama_chunk("Dieci "))
+        await wire.event(llama_chunk(said))
         wire.reset()
 
-    upstream.llama(half)
+    upstream.llama(breaks_off)
+    upstream.haiku(haiku_says(*goes_on))
     async with open_router() as client:
         events = [event async for event in client.stream(QUESTION)]
 
-    assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
-    assert isinstance(events[-1], Failed)
-    assert events[-1].partial_text == "Dieci "
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == whole
+    routes = [event for event in events if isinstance(event, RouteChosen)]
+    assert [(route.ai_used, route.continued) for route in routes] == [
+        ("llama-scout", False),
+        ("haiku", True),
+    ]
+    assert isinstance(events[-1], Finished)
+    sent = upstream.haiku_calls[0].json["messages"]
+    assert sent[-1] == {"role": "assistant", "content": said.rstrip()}
+
+
+async def test_an_answer_that_nobody_can_go_on_with_ends_in_one_failure(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    prefill_refused = status(400, {"type": "error", "error": {"type": "invalid_request_error"}})
+    upstream.llama(half, half, half)
+    upstream.haiku(prefill_refused)
+    for settings in ({}, {"anthropic_api_key": None}, {"mid_answer_failure": "error"}):
+        async with open_router(**settings) as client:
+            events = [event async for event in client.stream(QUESTION)]
+
+        assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
+        assert isinstance(events[-1], Failed)
+        assert events[-1].partial_text == "Oltre dieci "
 
 
 async def test_a_whole_answer_starts_over_on_haiku_at_any_moment(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
-    async def half(wire: Wire) -> None:
-        await wire.head()
-        await wire.event(llama_chunk("Dieci "))
-        await wire.end()
-
     upstream.llama(half)
     upstream.haiku(haiku_says("Due e mezzo."))
     async with open_router() as client:
