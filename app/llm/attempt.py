@@ -3,19 +3,29 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from app.errors import FailureKind, ProviderError
-from app.events import AiName, Finished, LLMEvent, RouteChosen, TextDelta, Usage
-from app.llm.circuit import Circuit
-from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Attempt, Ledger
+from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
+from app.llm.circuit import Circuit, Permit
+from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Completed, Provider
 from app.llm.timing import TimeLimits, timed
 
-logger = structlog.stdlib.get_logger(__name__)
+logger = structlog.get_logger(__name__)
 
+SLOW_FRACTION = 0.5
+"""An answer whose first content took more than this part of the limit counts as slow."""
+
+_MAY_HAVE_READ_THE_PROMPT = {
+    FailureKind.TIMEOUT_FIRST_CONTENT,
+    FailureKind.TIMEOUT_TOTAL,
+    FailureKind.EMPTY,
+    FailureKind.PROTOCOL,
+    FailureKind.CONTENT_FILTER,
+}
 _OURS_TO_MEND = {FailureKind.BAD_REQUEST, FailureKind.NOT_FOUND, FailureKind.CERTIFICATE}
 
 
@@ -28,97 +38,126 @@ class Side:
     circuit: Circuit
 
 
-async def attempt(
-    side: Side,
-    request: ChatRequest,
-    *,
-    ledger: Ledger,
-    limits: TimeLimits,
-    deadline: float,
-    reason: str | None,
-    whole: bool,
-) -> AsyncGenerator[LLMEvent]:
-    """Yield one model's answer; with `whole`, nothing of it before it is complete.
+@dataclass
+class Attempt:
+    """A call about to be made; `run` makes it, once.
 
-    The circuit must have admitted the call. Raises `ProviderError`.
+    `reason` is why this side and not the first choice; `deadline` is in the
+    loop's time; with `whole` no text is yielded before all of it is there.
     """
-    clock = asyncio.get_running_loop().time
-    started = clock()
-    ttft_ms: float | None = None
-    written = 0
-    completed: Completed | None = None
-    held_back: list[LLMEvent] = [
-        RouteChosen(
-            side.ai, side.provider.model, side.provider.name, reason, continued=request.continues
-        )
-    ]
-    if side.ai == LLAMA:
-        logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=side.provider.model)
-    outcome: str = CANCELLED
-    try:
-        stream = side.provider.stream(request)
-        async with aclosing(
-            timed(stream, limits, deadline, may_be_empty=request.continues)
-        ) as events:
-            async for event in events:
-                if isinstance(event, Completed):
-                    completed = event
-                    break
-                if ttft_ms is None:
-                    ttft_ms = (clock() - started) * 1000
-                if isinstance(event, TextDelta):
-                    written += len(event.text)
-                held_back.append(event)
-                if not whole:
-                    for waiting in held_back:
-                        yield waiting
-                    held_back.clear()
-        outcome = SUCCESS
-        side.circuit.succeeded()
-    except ProviderError as error:
-        outcome = error.kind
-        side.circuit.failed(error)
-        _log_failure(side.ai, error)
-        raise
-    finally:
-        if outcome == CANCELLED:
-            side.circuit.abandoned()
-        finished = _finished(side, request, completed, written, ttft_ms, ledger)
-        ledger.record(
-            Attempt(
-                ai=side.ai,
-                outcome=outcome,
-                cost_usd=finished.cost_usd if finished else None,
-                saved_usd=finished.saved_usd if finished else None,
-                ttft_ms=ttft_ms,
-                fallback=side.ai == HAIKU and reason is not None,
-            )
-        )
-    for waiting in held_back:
-        yield waiting
-    if finished is not None:
-        _log_success(side.ai, finished)
+
+    side: Side
+    request: ChatRequest
+    permit: Permit
+    ledger: Ledger
+    limits: TimeLimits
+    deadline: float
+    reason: str | None = None
+    whole: bool = False
+    _ttft_ms: float | None = field(default=None, init=False)
+    _written: int = field(default=0, init=False)
+    _completed: Completed | None = field(default=None, init=False)
+
+    async def run(self) -> AsyncGenerator[LLMEvent]:
+        """Yield `RouteChosen` at the first content, the content, `Finished`.
+
+        Raises `ProviderError`.
+        """
+        if self.side.ai == LLAMA:
+            logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
+        held_back: list[LLMEvent] = []
+        failure: ProviderError | None = None
+        try:
+            async with aclosing(self._content()) as content:
+                async for event in content:
+                    held_back.append(event)
+                    if not self.whole or isinstance(event, RouteChosen):
+                        yield held_back.pop()
+        except ProviderError as error:
+            failure = error
+            raise
+        finally:
+            finished = self._settle(failure)
+        for event in held_back:
+            yield event
         yield finished
 
+    async def _content(self) -> AsyncGenerator[LLMEvent]:
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        provider = self.side.provider
+        route = RouteChosen(
+            self.side.ai,
+            provider.model,
+            provider.name,
+            self.reason,
+            continued=self.request.continues,
+        )
+        stream = timed(
+            provider.stream(self.request),
+            self.limits,
+            self.deadline,
+            may_be_empty=self.request.continues,
+        )
+        async with aclosing(stream):
+            async for event in stream:
+                if self._ttft_ms is None:
+                    self._ttft_ms = (clock() - started) * 1000
+                    yield route
+                if isinstance(event, Completed):
+                    self._completed = event
+                    return
+                if isinstance(event, TextDelta):
+                    self._written += len(event.text)
+                yield event
 
-def _finished(
-    side: Side,
-    request: ChatRequest,
-    completed: Completed | None,
-    written: int,
-    ttft_ms: float | None,
-    ledger: Ledger,
-) -> Finished | None:
-    if completed is None:
-        return None
-    usage = completed.usage or _estimated(request, written)
-    cost, saved = ledger.cost(side.provider.name, completed.model, usage, completed.billed_usd)
-    return Finished(completed.finish_reason, completed.model, usage, cost, saved, ttft_ms)
+    def _settle(self, failure: ProviderError | None) -> Finished:
+        """Tell circuit, ledger and log how it ended; what the closing event would be."""
+        finished = self._finished(failure)
+        if failure is not None:
+            outcome: str = failure.kind
+            self.permit.failed(failure)
+            _log_failure(self.side.ai, failure)
+        elif self._completed is not None:
+            outcome = SUCCESS
+            slow_ms = self.limits.first_content_s * 1000 * SLOW_FRACTION
+            self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
+            _log_success(self.side.ai, finished)
+        else:
+            outcome = CANCELLED
+            self.permit.abandoned()
+        self.ledger.record(
+            Entry(
+                ai=self.side.ai,
+                outcome=outcome,
+                usage=finished.usage,
+                cost_usd=finished.cost_usd,
+                saved_usd=finished.saved_usd if outcome == SUCCESS else None,
+                ttft_ms=self._ttft_ms,
+                fallback=self.side.ai == HAIKU and isinstance(self.reason, FailureKind),
+            )
+        )
+        return finished
 
+    def _finished(self, failure: ProviderError | None) -> Finished:
+        done = self._completed
+        usage = (done.usage if done else None) or self._estimate(failure)
+        model = done.model if done else self.side.provider.model
+        cost, saved = self.ledger.cost(
+            self.side.provider.name, model, usage, done.billed_usd if done else None
+        )
+        reason = done.finish_reason if done else FinishReason.STOP
+        return Finished(reason, model, usage, cost, saved, self._ttft_ms)
 
-def _estimated(request: ChatRequest, written: int) -> Usage:
-    read = len(request.system or "") + sum(len(m.content) for m in request.messages)
-    return Usage(read // CHARACTERS_PER_TOKEN, written // CHARACTERS_PER_TOKEN, estimated=True)
+    def _estimate(self, failure: ProviderError | None) -> Usage:
+        """Tokens by characters; none where the provider refused before it read the prompt."""
+        if failure and not self._written and failure.kind not in _MAY_HAVE_READ_THE_PROMPT:
+            return Usage(0, 0)
+        request = self.request
+        read = len(request.system or "") + sum(len(m.content) for m in request.messages)
+        return Usage(
+            read // CHARACTERS_PER_TOKEN, self._written // CHARACTERS_PER_TOKEN, estimated=True
+        )
 
 
 def _log_success(ai: str, finished: Finished) -> None:

@@ -53,11 +53,11 @@ class Circuit:
         self.key_state = KeyState.UNKNOWN
         self._enabled = enabled
         self._clock = clock
-        self._outcomes: deque[bool] = deque(maxlen=WINDOW)
+        self._went_well: deque[bool] = deque(maxlen=WINDOW)
+        self._opened = False
         self._open_until = 0.0
         self._cool_down_s = COOL_DOWN_S
-        self._probing = False
-        self._opened = False
+        self._probe: Permit | None = None
 
     @property
     def state(self) -> CircuitState:
@@ -73,43 +73,15 @@ class Circuit:
         """Seconds until the next call may go through; 0 when one may now."""
         return max(0.0, self._open_until - self._clock()) if self._opened else 0.0
 
-    def admit(self) -> bool:
-        """Whether a call may be made now. Each call admitted must be settled once."""
+    def admit(self) -> "Permit | None":
+        """A permit for one call, to be settled once; None when none may be made now."""
         state = self.state
         if state is CircuitState.CLOSED:
-            return True
-        if state is CircuitState.OPEN or self._probing:
-            return False
-        self._probing = True
-        return True
-
-    def succeeded(self) -> None:
-        """Settle a call that gave an answer."""
-        self.key_state = KeyState.VALID
-        self._outcomes.append(True)
-        if self._probing:
-            self._close()
-
-    def failed(self, error: ProviderError) -> None:
-        """Settle a call that failed."""
-        if error.kind in _NOT_ITS_FAULT:
-            self.abandoned()
-            return
-        self.key_state = _KEY_FAULTS.get(error.kind, self.key_state)
-        if error.kind is FailureKind.PAYMENT and error.retry_after_s is not None:
-            self.key_state = KeyState.VALID  # a budget in flight, not a spent credit
-        self._outcomes.append(False)
-        if self._probing:
-            self._cool_down_s = min(self._cool_down_s * 2, MAX_COOL_DOWN_S)
-            self._open_for(self._cool_down_s)
-        elif self._failing_too_often():
-            self._open_for(self._cool_down_s)
-        self._obey(error)
-        self._probing = False
-
-    def abandoned(self) -> None:
-        """Settle a call that says nothing of the provider: cancelled, or a refused prompt."""
-        self._probing = False
+            return Permit(self)
+        if state is CircuitState.OPEN or self._probe is not None:
+            return None
+        self._probe = Permit(self)
+        return self._probe
 
     def key_checked(self, state: KeyState) -> None:
         """Take the answer of the provider's key endpoint; UNKNOWN changes nothing."""
@@ -124,15 +96,42 @@ class Circuit:
     def _key_is_bad(self) -> bool:
         return self.key_state in (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
-    def _failing_too_often(self) -> bool:
-        failures = self._outcomes.count(False)
-        return failures >= MIN_FAILURES and failures >= FAILURE_RATE * len(self._outcomes)
+    def _settle(self, permit: "Permit", error: ProviderError | None, *, slow: bool) -> None:
+        is_probe = permit is self._probe
+        if is_probe:
+            self._probe = None
+        if error is None:
+            self.key_state = KeyState.VALID
+        well = error is None and not slow
+        self._went_well.append(well)
+        if is_probe and well:
+            self._close()
+        elif is_probe:
+            self._cool_down_s = min(self._cool_down_s * 2, MAX_COOL_DOWN_S)
+            self._open_for(self._cool_down_s)
+        elif not self._opened and self._fails_too_often():
+            self._open_for(self._cool_down_s)
+        if error is not None:
+            self._obey(error)
+
+    def _release(self, permit: "Permit") -> None:
+        if permit is self._probe:
+            self._probe = None
+
+    def _fails_too_often(self) -> bool:
+        failures = self._went_well.count(False)
+        return failures >= MIN_FAILURES and failures >= FAILURE_RATE * len(self._went_well)
 
     def _obey(self, error: ProviderError) -> None:
+        # A 402 that says when to come back is a budget in flight, not a spent credit.
+        transient = error.kind is FailureKind.PAYMENT and error.retry_after_s is not None
+        if error.kind in _KEY_FAULTS and not transient:
+            self.key_state = _KEY_FAULTS[error.kind]
         if error.retry_after_s is not None:
             self._open_for(error.retry_after_s)
         elif error.kind is FailureKind.RATE_LIMIT:
-            self._open_for(RATE_LIMIT_COOL_DOWN_S * random.uniform(1.0, 2.0))  # noqa: S311 - jitter, not a secret
+            jitter = random.uniform(1.0, 2.0)  # noqa: S311 - spreads load, guards nothing
+            self._open_for(RATE_LIMIT_COOL_DOWN_S * jitter)
 
     def _open_for(self, seconds: float) -> None:
         # A later, shorter deadline never brings an earlier, longer one forward.
@@ -141,7 +140,28 @@ class Circuit:
 
     def _close(self) -> None:
         self._opened = False
-        self._probing = False
         self._open_until = 0.0
         self._cool_down_s = COOL_DOWN_S
-        self._outcomes.clear()
+        self._went_well.clear()
+
+
+class Permit:
+    """The right to make one call; exactly one of its methods is called when it has ended."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+
+    def succeeded(self, *, slow: bool = False) -> None:
+        """The call gave an answer; a slow one counts against the provider all the same."""
+        self._circuit._settle(self, None, slow=slow)
+
+    def failed(self, error: ProviderError) -> None:
+        """The call failed; a fault of the request's own does not count."""
+        if error.kind in _NOT_ITS_FAULT:
+            self.abandoned()
+        else:
+            self._circuit._settle(self, error, slow=False)
+
+    def abandoned(self) -> None:
+        """The call says nothing of the provider: its caller left, or it was not made."""
+        self._circuit._release(self)

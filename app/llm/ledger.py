@@ -19,14 +19,15 @@ HAIKU: Final = "haiku"
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Entry:
     """One call of one model, ended. `outcome` is SUCCESS, CANCELLED or a failure kind.
 
-    Costs are US dollars, None when unknown.
+    Costs are US dollars, None when unknown; `usage` says whether it was estimated.
     """
 
     ai: str
     outcome: str
+    usage: Usage
     cost_usd: float | None = None
     saved_usd: float | None = None
     ttft_ms: float | None = None
@@ -34,7 +35,7 @@ class Attempt:
 
 
 class Ledger:
-    """Prices attempts, and adds them up since the start of the process."""
+    """Prices calls, and adds them up since the start of the process."""
 
     def __init__(self, prices: PriceList, haiku_model: str) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
@@ -62,15 +63,15 @@ class Ledger:
             return cost, None
         return cost, 0.0 if provider == "anthropic" else haiku.of(usage) - cost
 
-    def record(self, attempt: Attempt) -> None:
-        """Add an attempt. Unknown costs add nothing."""
-        self.outcomes[attempt.ai, attempt.outcome] += 1
-        self.fallbacks += attempt.fallback
-        self.cost_usd += attempt.cost_usd or 0.0
-        self.saved_usd += attempt.saved_usd or 0.0
-        if attempt.ttft_ms is not None:
-            window = self._ttft_ms.setdefault(attempt.ai, deque(maxlen=LATENCY_WINDOW))
-            window.append(attempt.ttft_ms)
+    def record(self, entry: Entry) -> None:
+        """Add a call. Unknown costs add nothing."""
+        self.outcomes[entry.ai, entry.outcome] += 1
+        self.fallbacks += entry.fallback
+        self.cost_usd += entry.cost_usd or 0.0
+        self.saved_usd += entry.saved_usd or 0.0
+        if entry.ttft_ms is not None:
+            window = self._ttft_ms.setdefault(entry.ai, deque(maxlen=LATENCY_WINDOW))
+            window.append(entry.ttft_ms)
 
     @property
     def answered(self) -> int:

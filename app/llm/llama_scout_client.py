@@ -26,7 +26,7 @@ from app.events import (
     ToolCall,
     Usage,
 )
-from app.llm.attempt import Side, attempt
+from app.llm.attempt import Attempt, Side
 from app.llm.circuit import Circuit
 from app.llm.continuation import continuation, joined
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
@@ -130,7 +130,7 @@ class LlamaScoutClient:
         *,
         whole: bool = False,
     ) -> AsyncGenerator[LLMEvent]:
-        """Yield the answer as it comes; with `whole`, only once it is complete.
+        """Yield the answer as it comes; with `whole`, its text only once it is complete.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the model refused the content.
@@ -143,22 +143,24 @@ class LlamaScoutClient:
         for side in sides:
             if side.ai == HAIKU and LLAMA in failures:
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
-            if not side.circuit.admit():
+            permit = side.circuit.admit()
+            if permit is None:
                 failures[side.ai] = _left_alone(side)
                 reason = FailureKind.CIRCUIT_OPEN
                 continue
-            events = attempt(
+            call = Attempt(
                 side,
                 continuation(request, said) if said else request,
-                ledger=self.ledger,
-                limits=self._limits,
-                deadline=deadline,
-                reason=reason,
-                whole=whole,
+                permit,
+                self.ledger,
+                self._limits,
+                deadline,
+                reason,
+                whole,
             )
             pieces = [said]
             try:
-                async with aclosing(joined(events, said)) as answer:
+                async with aclosing(joined(call.run(), said)) as answer:
                     async for event in answer:
                         if isinstance(event, TextDelta):
                             pieces.append(event.text)
@@ -211,7 +213,7 @@ class LlamaScoutClient:
 
 def fold(events: Sequence[LLMEvent]) -> ChatResult:
     """The whole answer that a finished stream of events tells."""
-    route = next(event for event in events if isinstance(event, RouteChosen))
+    route = [event for event in events if isinstance(event, RouteChosen)][-1]
     finished = next(event for event in events if isinstance(event, Finished))
     return ChatResult(
         text="".join(event.text for event in events if isinstance(event, TextDelta)),

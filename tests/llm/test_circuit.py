@@ -1,5 +1,5 @@
 from app.errors import FailureKind, ProviderError
-from app.llm.circuit import COOL_DOWN_S, MIN_FAILURES, Circuit, CircuitState
+from app.llm.circuit import COOL_DOWN_S, MIN_FAILURES, Circuit, CircuitState, Permit
 from app.llm.provider import KeyState
 
 
@@ -16,10 +16,15 @@ class Clock:
 SERVER = ProviderError(FailureKind.SERVER, "HTTP 500")
 
 
+def permit(circuit: Circuit) -> Permit:
+    admitted = circuit.admit()
+    assert admitted is not None
+    return admitted
+
+
 def fail_until_open(circuit: Circuit) -> None:
     for _ in range(MIN_FAILURES):
-        assert circuit.admit()
-        circuit.failed(SERVER)
+        permit(circuit).failed(SERVER)
     assert circuit.state is CircuitState.OPEN
 
 
@@ -31,10 +36,10 @@ def test_failures_open_it_and_one_probe_at_a_time_closes_it() -> None:
 
     clock.now += COOL_DOWN_S
     assert circuit.state is CircuitState.HALF_OPEN
-    assert circuit.admit()
+    probe = permit(circuit)
     assert not circuit.admit()
 
-    circuit.succeeded()
+    probe.succeeded()
     assert circuit.state is CircuitState.CLOSED
     assert circuit.admit()
 
@@ -44,8 +49,7 @@ def test_a_failed_probe_doubles_the_cool_down() -> None:
     circuit = Circuit(clock=clock)
     fail_until_open(circuit)
     clock.now += COOL_DOWN_S
-    assert circuit.admit()
-    circuit.failed(SERVER)
+    permit(circuit).failed(SERVER)
 
     clock.now += COOL_DOWN_S
     assert not circuit.admit()
@@ -58,9 +62,7 @@ def test_a_probe_that_its_caller_abandons_leaves_the_way_free_for_the_next() -> 
     circuit = Circuit(clock=clock)
     fail_until_open(circuit)
     clock.now += COOL_DOWN_S
-    assert circuit.admit()
-
-    circuit.abandoned()
+    permit(circuit).abandoned()
 
     assert circuit.admit()
 
@@ -71,8 +73,8 @@ def test_every_second_call_failing_changes_the_state_once_a_cool_down() -> None:
     changes, before = 0, circuit.state
     for turn in range(200):
         clock.now += COOL_DOWN_S / 200
-        if circuit.admit():
-            circuit.succeeded() if turn % 2 else circuit.failed(SERVER)
+        if admitted := circuit.admit():
+            admitted.succeeded() if turn % 2 else admitted.failed(SERVER)
         changes += circuit.state is not before
         before = circuit.state
 
@@ -82,8 +84,9 @@ def test_every_second_call_failing_changes_the_state_once_a_cool_down() -> None:
 def test_a_later_shorter_deadline_does_not_bring_an_earlier_longer_one_forward() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
-    for seconds in (60.0, 1.0):
-        circuit.failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=seconds))
+    permits = [permit(circuit), permit(circuit)]
+    for admitted, seconds in zip(permits, (60.0, 1.0), strict=True):
+        admitted.failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=seconds))
 
     assert circuit.retry_after_s == 60.0
     clock.now += 59
@@ -95,7 +98,7 @@ def test_a_later_shorter_deadline_does_not_bring_an_earlier_longer_one_forward()
 def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
-    circuit.failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
+    permit(circuit).failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
     clock.now += 10**6
     circuit.key_checked(KeyState.UNKNOWN)
     assert not circuit.admit()
@@ -109,13 +112,13 @@ def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
 def test_a_402_that_says_when_to_come_back_is_no_spent_credit() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
-    circuit.failed(ProviderError(FailureKind.PAYMENT, "402", retry_after_s=3.0))
+    permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402", retry_after_s=3.0))
     assert not circuit.admit()
     clock.now += 3
     assert circuit.admit()
 
     circuit = Circuit(clock=clock)
-    circuit.failed(ProviderError(FailureKind.PAYMENT, "402"))
+    permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402"))
     clock.now += 10**6
     assert not circuit.admit()
 
@@ -124,7 +127,7 @@ def test_faults_of_the_request_do_not_count_against_the_provider() -> None:
     circuit = Circuit(clock=Clock())
     for kind in (FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER):
         for _ in range(MIN_FAILURES):
-            circuit.failed(ProviderError(kind, "400"))
+            permit(circuit).failed(ProviderError(kind, "400"))
 
     assert circuit.state is CircuitState.CLOSED
 
@@ -132,7 +135,31 @@ def test_faults_of_the_request_do_not_count_against_the_provider() -> None:
 def test_switched_off_it_lets_everything_through() -> None:
     circuit = Circuit(enabled=False, clock=Clock())
     for _ in range(20):
-        circuit.failed(SERVER)
+        permit(circuit).failed(SERVER)
 
     assert circuit.admit()
     assert circuit.state is CircuitState.CLOSED
+
+
+def test_a_call_from_before_it_opened_does_not_settle_the_probe() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    early = permit(circuit)
+    fail_until_open(circuit)
+    clock.now += COOL_DOWN_S
+    probe = permit(circuit)
+
+    early.succeeded()
+
+    assert circuit.state is CircuitState.HALF_OPEN
+    assert not circuit.admit()
+    probe.succeeded()
+    assert circuit.state is CircuitState.CLOSED
+
+
+def test_slow_answers_open_it_too() -> None:
+    circuit = Circuit(clock=Clock())
+    for _ in range(MIN_FAILURES):
+        permit(circuit).succeeded(slow=True)
+
+    assert circuit.state is CircuitState.OPEN

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def test_any_split_of_a_stream_gives_the_same_events(
         for p in payloads
     )
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(edges)]
 
     assert read(pieces) == payloads
     assert read([stream[i : i + 1] for i in range(len(stream))]) == payloads
