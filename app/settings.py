@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     circuit_breaker: bool = True
     mid_answer_failure: Literal["continue", "error"] = "continue"
 
+    hedge_after_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
+    llama_context_tokens: Annotated[int, Field(ge=4096)] = 131_072
+    haiku_context_tokens: Annotated[int, Field(ge=4096)] = 200_000
+
     data_dir: Path = Path("data")
     knowledge_dir: Path = ROOT / "knowledge"
     chroma_url: HttpUrl | None = None

@@ -36,6 +36,8 @@ class Side:
     ai: AiName
     provider: Provider
     circuit: Circuit
+    context_tokens: int
+    """Its window: prompt and answer together."""
 
 
 @dataclass
@@ -153,11 +155,8 @@ class Attempt:
         """Tokens by characters; none where the provider refused before it read the prompt."""
         if failure and not self._written and failure.kind not in _MAY_HAVE_READ_THE_PROMPT:
             return Usage(0, 0)
-        request = self.request
-        read = len(request.system or "") + sum(len(m.content) for m in request.messages)
-        return Usage(
-            read // CHARACTERS_PER_TOKEN, self._written // CHARACTERS_PER_TOKEN, estimated=True
-        )
+        read = self.request.characters // CHARACTERS_PER_TOKEN
+        return Usage(read, self._written // CHARACTERS_PER_TOKEN, estimated=True)
 
 
 def _log_success(ai: str, finished: Finished) -> None:

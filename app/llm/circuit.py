@@ -20,7 +20,7 @@ MIN_FAILURES = 5
 FAILURE_RATE = 0.5
 COOL_DOWN_S = 15.0
 MAX_COOL_DOWN_S = 300.0
-RATE_LIMIT_COOL_DOWN_S = 5.0
+RATE_LIMIT_COOL_DOWN_S = 2.0
 """For a 429 that does not say when to come back."""
 
 _NOT_ITS_FAULT = frozenset(

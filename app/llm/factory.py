@@ -27,6 +27,9 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
         prices=_prices(settings),
         haiku_model=settings.haiku_model,
         circuit_breaker=settings.circuit_breaker,
+        hedge_after_s=settings.hedge_after_ms / 1000,
+        llama_context_tokens=settings.llama_context_tokens,
+        haiku_context_tokens=settings.haiku_context_tokens,
         continue_mid_answer=settings.mid_answer_failure == "continue",
     )
     watching = asyncio.create_task(client.watch_keys())

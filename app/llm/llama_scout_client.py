@@ -6,17 +6,18 @@ were said (docs/adr/003); where that cannot be, the answer ends in one `Failed`.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import structlog
 
-from app.errors import AnswerUnavailable, FailureKind, ProviderError
+from app.errors import FailureKind, ProviderError
 from app.events import (
     AiName,
-    Failed,
     Finished,
     FinishReason,
     LLMEvent,
@@ -29,10 +30,12 @@ from app.events import (
 from app.llm.attempt import Attempt, Side
 from app.llm.circuit import Circuit
 from app.llm.continuation import continuation, joined
+from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
 from app.llm.provider import ChatRequest, KeyState, Provider, Tool
 from app.llm.timing import TimeLimits
+from app.llm.turn import Turn
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -41,6 +44,14 @@ Model = Literal["auto", "llama-scout", "haiku"]
 KEY_RECHECK_S = 30.0
 DEFAULT_MAX_TOKENS = 2048
 
+_PASSING = {
+    FailureKind.OVERLOADED,
+    FailureKind.SERVER,
+    FailureKind.RATE_LIMIT,
+    FailureKind.CONNECTION,
+    FailureKind.PROTOCOL,
+    FailureKind.EMPTY,
+}
 _BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
 
@@ -75,13 +86,22 @@ class LlamaScoutClient:
         haiku_model: str = "claude-haiku-4-5",
         circuit_breaker: bool = True,
         continue_mid_answer: bool = True,
+        hedge_after_s: float = 0.0,
+        llama_context_tokens: int = 131_072,
+        haiku_context_tokens: int = 200_000,
     ) -> None:
         self.force_haiku = force_haiku
         self.ledger = Ledger(prices or PriceList(), haiku_model)
-        self.llama = Side(LLAMA, llama, Circuit(enabled=circuit_breaker)) if llama else None
-        self.haiku = Side(HAIKU, haiku, Circuit(enabled=circuit_breaker)) if haiku else None
+        self.llama = self.haiku = None
+        if llama:
+            circuit = Circuit(enabled=circuit_breaker)
+            self.llama = Side(LLAMA, llama, circuit, llama_context_tokens)
+        if haiku:
+            circuit = Circuit(enabled=circuit_breaker)
+            self.haiku = Side(HAIKU, haiku, circuit, haiku_context_tokens)
         self._limits = limits or TimeLimits()
         self._goes_on = continue_mid_answer
+        self._hedge_after_s = hedge_after_s
         if llama is not None:
             logger.info("✅ Llama 4 Scout client initialized", model=llama.model)
 
@@ -113,7 +133,7 @@ class LlamaScoutClient:
         """Answer whole: the fold of `stream`, which may start over on Haiku at any moment.
 
         Raises `AnswerUnavailable` when no model answered, `ProviderError` when
-        the model refused the content.
+        the fault is the conversation's own: refused, too long, not understood.
         """
         stream = self.stream(messages, model, max_tokens, temperature, system, tools, whole=True)
         async with aclosing(stream):
@@ -133,47 +153,37 @@ class LlamaScoutClient:
         """Yield the answer as it comes; with `whole`, its text only once it is complete.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
-        answered and `ProviderError` when the model refused the content.
+        answered and `ProviderError` when the fault is the conversation's own.
         """
         request = ChatRequest(messages, system, max_tokens, temperature, tools)
-        deadline = asyncio.get_running_loop().time() + self._limits.total_s
         sides, reason = self._plan(model, has_tools=bool(tools))
-        failures: dict[str, ProviderError] = {}
-        said = ""
-        for side in sides:
-            if side.ai == HAIKU and LLAMA in failures:
+        turn = Turn(request, asyncio.get_running_loop().time() + self._limits.total_s, whole)
+        # The last one has nobody behind it, so it may be asked once more.
+        for side in [*sides, *sides[-1:]]:
+            if side.ai in turn.failures and not await self._worth_another_try(turn, side):
+                break
+            if side.ai == HAIKU and LLAMA in turn.failures:
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
-            permit = side.circuit.admit()
-            if permit is None:
-                failures[side.ai] = _left_alone(side)
-                reason = FailureKind.CIRCUIT_OPEN
+            events = self._call(turn, side, reason)
+            if events is None:
+                reason = turn.failures[side.ai].kind
                 continue
-            call = Attempt(
-                side,
-                continuation(request, said) if said else request,
-                permit,
-                self.ledger,
-                self._limits,
-                deadline,
-                reason,
-                whole,
-            )
-            pieces = [said]
+            if side.ai == LLAMA and self._hedge_after_s and self.haiku in sides:
+                events = hedged(events, partial(self._hedge, turn), self._hedge_after_s)
+            said_before = turn.said
             try:
-                async with aclosing(joined(call.run(), said)) as answer:
+                async with aclosing(joined(events, said_before)) as answer:
                     async for event in answer:
                         if isinstance(event, TextDelta):
-                            pieces.append(event.text)
+                            turn.said += event.text
                         yield event
             except ProviderError as error:
-                said = "".join(pieces)
-                failures[side.ai] = error
                 reason = error.kind
-                if error.kind is FailureKind.CONTENT_FILTER or (said and not self._goes_on):
+                if error.kind is FailureKind.CONTENT_FILTER or (turn.said and not self._goes_on):
                     break
             else:
                 return
-        yield _end(said, failures)
+        yield turn.end()
 
     async def watch_keys(self) -> None:
         """Ask once whether the keys work, then for ever whether a bad one works again."""
@@ -191,6 +201,46 @@ class LlamaScoutClient:
         for side in (self.llama, self.haiku):
             if side:
                 await side.provider.aclose()
+
+    def _call(self, turn: Turn, side: Side, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
+        """The events of one call, or None with the failure noted where none may be made."""
+        request = continuation(turn.request, turn.said) if turn.said else turn.request
+        excess = request.estimated_tokens - side.context_tokens
+        if excess > 0:
+            turn.failures[side.ai] = ProviderError(
+                FailureKind.CONTEXT_LENGTH,
+                f"the conversation is about {excess} tokens over the window of {side.ai}, "
+                f"{side.context_tokens} tokens",
+            )
+            return None
+        permit = side.circuit.admit()
+        if permit is None:
+            turn.failures[side.ai] = ProviderError(
+                FailureKind.CIRCUIT_OPEN,
+                f"{side.provider.name} is left alone after failures",
+                retry_after_s=side.circuit.retry_after_s,
+            )
+            return None
+        attempt = Attempt(
+            side, request, permit, self.ledger, self._limits, turn.deadline, reason, turn.whole
+        )
+        return turn.noting(side.ai, attempt.run())
+
+    def _hedge(self, turn: Turn) -> AsyncGenerator[LLMEvent] | None:
+        assert self.haiku is not None, "only hedged where Haiku is there"
+        return self._call(turn, self.haiku, "hedged")
+
+    async def _worth_another_try(self, turn: Turn, side: Side) -> bool:
+        """Wait for, and allow, a second call where the failure passes within the limit."""
+        if turn.said or turn.failures[side.ai].kind not in _PASSING:
+            return False
+        jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
+        wait = side.circuit.retry_after_s + jitter
+        now = asyncio.get_running_loop().time()
+        if now + wait > min(turn.asked_at[side.ai] + self._limits.first_content_s, turn.deadline):
+            return False
+        await asyncio.sleep(wait)
+        return True
 
     def _usable(self) -> list[Side]:
         return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]
@@ -227,22 +277,4 @@ def fold(events: Sequence[LLMEvent]) -> ChatResult:
         saved_usd=finished.saved_usd,
         ttft_ms=finished.ttft_ms,
         tool_calls=[event for event in events if isinstance(event, ToolCall)],
-    )
-
-
-def _end(said: str, failures: dict[str, ProviderError]) -> Failed:
-    """How a turn ends that no model finished. Raises where nothing had been said."""
-    last = next(reversed(failures.values()), None)
-    if last is not None and said:
-        return Failed(last.kind, last.detail, said)
-    if last is not None and last.kind is FailureKind.CONTENT_FILTER:
-        raise last  # a refused prompt is not shopped around
-    raise AnswerUnavailable("no model could answer", failures)
-
-
-def _left_alone(side: Side) -> ProviderError:
-    return ProviderError(
-        FailureKind.CIRCUIT_OPEN,
-        f"{side.provider.name} is left alone after failures",
-        retry_after_s=side.circuit.retry_after_s,
     )

@@ -38,6 +38,16 @@ class ChatRequest:
         """Whether the model is to go on from words already said."""
         return self.messages[-1].role == "assistant"
 
+    @property
+    def characters(self) -> int:
+        """Length of all that the model reads."""
+        return len(self.system or "") + sum(len(message.content) for message in self.messages)
+
+    @property
+    def estimated_tokens(self) -> int:
+        """About what it takes of a window, the answer included."""
+        return self.characters // CHARACTERS_PER_TOKEN + self.max_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Completed:

@@ -394,3 +394,95 @@ async def test_the_stream_tells_route_text_and_end_in_order(
                 gate.set()  # the first piece arrived before the second was sent
 
     assert seen == [RouteChosen, TextDelta, TextDelta, Finished]
+
+
+async def test_the_last_model_is_asked_once_more_where_the_fault_may_pass(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    overloaded = status(529, {"type": "error", "error": {"type": "overloaded_error"}})
+    upstream.llama(status(500), status(500), status(502))
+    upstream.haiku(overloaded, haiku_says("Eccomi."), overloaded, overloaded)
+    async with open_router() as client:
+        assert (await client.chat_async(QUESTION)).text == "Eccomi."
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+    upstream.llama(llama_says("Llama."))
+    async with open_router(anthropic_api_key=None) as client:
+        assert (await client.chat_async(QUESTION)).text == "Llama."
+
+
+async def test_no_retry_where_the_fault_does_not_pass_or_not_in_time(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    spent = {"type": "invalid_request_error", "message": "You have reached your usage limits"}
+    for step in (status(400, {"type": "error", "error": spent}), status(529, Retry_After="90")):
+        upstream.llama(status(500))
+        upstream.haiku(step)
+        async with open_router() as client:
+            with pytest.raises(AnswerUnavailable):
+                await client.chat_async(QUESTION)
+
+
+async def test_a_request_that_neither_model_understands_is_the_callers(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(status(400, {"error": {"code": 400, "message": "bad"}}))
+    upstream.haiku(status(400, {"error": {"type": "invalid_request_error", "message": "bad"}}))
+    async with open_router() as client:
+        with pytest.raises(ProviderError) as caught:
+            await client.chat_async(QUESTION)
+
+    assert caught.value.kind is FailureKind.BAD_REQUEST
+
+
+async def test_what_llama_cannot_hold_goes_to_haiku_and_what_neither_holds_is_not_paid_for(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.haiku(haiku_says("Eccomi."))
+    async with open_router(llama_context_tokens=4096, haiku_context_tokens=20_000) as client:
+        result = await client.chat_async([Message("user", "x" * 4 * 5000)])
+        assert result.fallback_reason == "context_length"
+
+        with pytest.raises(ProviderError) as caught:
+            await client.chat_async([Message("user", "x" * 4 * 18_952)], max_tokens=2048)
+
+    assert caught.value.kind is FailureKind.CONTEXT_LENGTH
+    assert "about 1000 tokens over the window of haiku" in caught.value.detail
+    assert len(upstream.calls) == 1
+
+
+async def test_a_hedge_answers_beside_a_late_llama_and_both_are_costed(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(hang)
+    upstream.haiku(haiku_says("Eccomi."))
+    async with open_router(hedge_after_ms=30) as client:
+        result = await client.chat_async(QUESTION)
+        async with asyncio.timeout(2):
+            await upstream.llama_calls[0].closed.wait()
+
+    assert (result.text, result.fallback_reason) == ("Eccomi.", "hedged")
+    assert client.ledger.outcomes == {("llama-scout", "cancelled"): 1, ("haiku", "success"): 1}
+    assert client.ledger.cost_usd > (result.cost_usd or 0)
+
+
+async def test_a_llama_that_speaks_in_time_is_not_hedged_and_one_that_fails_is_replaced(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def fails_late(wire: Wire) -> None:
+        while not upstream.haiku_calls:
+            await asyncio.sleep(0.005)
+        await status(500)(wire)
+
+    upstream.llama(llama_says("Llama."), status(500), fails_late)
+    upstream.haiku(haiku_says("Uno."), status(403))
+    async with open_router(hedge_after_ms=200) as client:
+        assert (await client.chat_async(QUESTION)).text == "Llama."
+        assert (await client.chat_async(QUESTION)).fallback_reason == "server"
+        with pytest.raises(AnswerUnavailable) as caught:
+            await client.chat_async(QUESTION)
+
+    assert {ai: error.kind for ai, error in caught.value.failures.items()} == {
+        "llama-scout": "server",
+        "haiku": "permission",
+    }

@@ -1,0 +1,55 @@
+"""Two models at once: a second call beside one that is late with its first content."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from app.errors import ProviderError
+from app.events import LLMEvent
+
+Events = AsyncGenerator[LLMEvent]
+
+
+async def hedged(primary: Events, backup: Callable[[], Events | None], after_s: float) -> Events:
+    """The events of the one that speaks first; the other is closed.
+
+    `backup` is started `after_s` seconds in, and may decline with None. Raises
+    `ProviderError` when all that were started have failed.
+    """
+    racers = {asyncio.create_task(_next(primary)): primary}
+    try:
+        done, _ = await asyncio.wait(racers, timeout=after_s)
+        if not done and (second := backup()) is not None:
+            racers[asyncio.create_task(_next(second))] = second
+        first_event, winner = await _first_to_speak(racers)
+        for task, events in racers.items():
+            if events is not winner:
+                await _close(task, events)
+        yield first_event
+        async for event in winner:
+            yield event
+    finally:
+        for task, events in racers.items():
+            await _close(task, events)
+
+
+async def _first_to_speak(
+    racers: dict[asyncio.Task[LLMEvent], Events],
+) -> tuple[LLMEvent, Events]:
+    waiting = set(racers)
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not isinstance(task.exception(), ProviderError):
+                return task.result(), racers[task]
+        if not waiting:
+            raise next(error for task in done if (error := task.exception()))
+
+
+async def _close(task: asyncio.Task[LLMEvent], events: Events) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await events.aclose()
+
+
+async def _next(events: Events) -> LLMEvent:
+    return await anext(events)

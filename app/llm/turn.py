@@ -1,0 +1,48 @@
+"""What is known of one turn while its models are tried, and how it ends when none finished."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from app.errors import AnswerUnavailable, FailureKind, ProviderError
+from app.events import Failed, LLMEvent
+from app.llm.provider import ChatRequest
+
+_THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
+
+
+@dataclass
+class Turn:
+    """One turn. `deadline` is in the loop's time; `said` is what the caller was sent."""
+
+    request: ChatRequest
+    deadline: float
+    whole: bool
+    said: str = ""
+    failures: dict[str, ProviderError] = field(default_factory=dict)
+    asked_at: dict[str, float] = field(default_factory=dict)
+    """When each model was first called, in the loop's time."""
+
+    async def noting(self, ai: str, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
+        """The events of a call, whose failure is noted on its way."""
+        self.asked_at.setdefault(ai, asyncio.get_running_loop().time())
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except ProviderError as error:
+            self.failures[ai] = error
+            raise
+
+    def end(self) -> Failed:
+        """How a turn ends that no model finished. Raises where nothing had been said."""
+        last = next(reversed(self.failures.values()), None)
+        if last is not None and self.said:
+            return Failed(last.kind, last.detail, self.said)
+        if last is not None and last.kind is FailureKind.CONTENT_FILTER:
+            raise last  # a refused prompt is not shopped around
+        kinds = {failure.kind for failure in self.failures.values()}
+        if last is not None and kinds <= _THE_REQUESTS_OWN:
+            raise last
+        raise AnswerUnavailable("no model could answer", self.failures)
