@@ -1,11 +1,21 @@
 """Fixtures that more than one folder needs."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
+from app.retrieval.knowledge_base import KnowledgeBase
+from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
+
+Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +34,36 @@ async def upstream() -> AsyncIterator[Upstream]:
     async with Upstream() as server:
         yield server
         server.verify()
+
+
+@pytest.fixture(scope="session")
+def indexed_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which the bundled knowledge is indexed; copy it, don't use it."""
+    data_dir = tmp_path_factory.mktemp("indexed")
+
+    async def index() -> None:
+        async with KnowledgeBase.open(settings_for(data_dir)) as knowledge_base:
+            await knowledge_base.wait_ready(120)
+
+    asyncio.run(index())
+    return data_dir
+
+
+@pytest.fixture
+def data_dir(indexed_dir: Path, tmp_path: Path) -> Path:
+    """A data directory of this test's own, with the bundled knowledge indexed."""
+    return shutil.copytree(indexed_dir, tmp_path / "data")
+
+
+@pytest.fixture
+def serving(data_dir: Path, upstream: Upstream) -> Serving:
+    """Starts the service against the scripted upstream; settings may be overridden."""
+
+    @asynccontextmanager
+    async def started(**overrides: Any) -> AsyncIterator[httpx.AsyncClient]:
+        settings = settings_for(data_dir, **{**upstream.settings, **overrides})
+        async with running(settings) as client:
+            await until_ready(client)
+            yield client
+
+    return started

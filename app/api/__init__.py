@@ -1,0 +1,1 @@
+"""HTTP: parse and authorise, nothing else."""

@@ -1,0 +1,69 @@
+"""`POST /chat`: one turn, whole or streamed."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from asgi_correlation_id import correlation_id
+from fastapi import APIRouter, Request, Response
+
+from app.api.deps import ChatServiceDep
+from app.api.schemas import ChatIn
+from app.api.streaming import EventStream, resumed, while_connected
+from app.chat.service import ChatService, Turn
+from app.events import Event, Retrieved, RouteChosen
+from app.wire.answer import Answer, AnswerFold
+from app.wire.sse import KEEP_ALIVE, frames
+
+router = APIRouter()
+
+_STREAM_DESCRIPTION = (
+    "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, then one `done` "
+    "(the answer object less its text) or one `error` (with what was said so far)."
+)
+
+
+@router.post(
+    "/chat",
+    response_model=Answer,
+    responses={
+        200: {"description": _STREAM_DESCRIPTION, "content": {"text/event-stream": {}}},
+        503: {"description": "No model could answer, and nothing was found to quote."},
+    },
+)
+async def chat(body: ChatIn, request: Request, service: ChatServiceDep) -> Response:
+    """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
+    started = time.perf_counter()
+    request_id = correlation_id.get() or ""
+    turn = body.turn()
+    if not body.stream:
+        fold = await while_connected(request, _answer_whole(service, turn))
+        latency_ms = (time.perf_counter() - started) * 1000
+        answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
+        return Response(
+            answer.model_dump_json(),
+            media_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+    events = service.stream(turn)
+    # Up to the first content nothing is sent, so that a failure has a true status code.
+    taken = await while_connected(request, _up_to_content(events))
+    sse = frames(resumed(taken, events), request_id=request_id, started=started)
+    return EventStream(sse, KEEP_ALIVE)
+
+
+async def _answer_whole(service: ChatService, turn: Turn) -> AnswerFold:
+    fold = AnswerFold()
+    async with aclosing(service.stream(turn, whole=True)) as events:
+        async for event in events:
+            fold.take(event)
+    return fold
+
+
+async def _up_to_content(events: AsyncGenerator[Event]) -> list[Event]:
+    taken: list[Event] = []
+    async for event in events:
+        taken.append(event)
+        if not isinstance(event, Retrieved | RouteChosen):
+            break
+    return taken

@@ -1,0 +1,39 @@
+"""The long-lived objects, as handlers ask for them."""
+
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from app.chat.service import ChatService
+from app.llm.llama_scout_client import LlamaScoutClient
+from app.retrieval.knowledge_base import KnowledgeBase
+
+
+class Resources(TypedDict):
+    """What the lifespan builds once and hands to every request."""
+
+    chat: ChatService
+    client: LlamaScoutClient
+    knowledge_base: KnowledgeBase
+    started: float
+    """`time.monotonic()` at the start, in seconds."""
+
+
+def _chat(request: Request) -> ChatService:
+    chat: ChatService = request.state.chat
+    return chat
+
+
+def _client(request: Request) -> LlamaScoutClient:
+    client: LlamaScoutClient = request.state.client
+    return client
+
+
+def _knowledge_base(request: Request) -> KnowledgeBase:
+    knowledge_base: KnowledgeBase = request.state.knowledge_base
+    return knowledge_base
+
+
+ChatServiceDep = Annotated[ChatService, Depends(_chat)]
+ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
+KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]

@@ -1,0 +1,100 @@
+"""Every refusal and failure as RFC 9457 problem details, with nothing of the inside.
+
+Our own rather than fastapi-problem or fastapi-problem-details: both put the
+exception's text or the caller's input into the answer unless told otherwise.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from asgi_correlation_id import correlation_id
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.errors import AnswerUnavailable, FailureKind, ProviderError
+
+logger = structlog.get_logger(__name__)
+
+SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
+MAX_ERRORS = 20
+
+
+def problem(
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    **extensions: Any,
+) -> JSONResponse:
+    """An `application/problem+json` answer. `extensions` are further members of it."""
+    members = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": correlation_id.get(),
+        **extensions,
+    }
+    return JSONResponse(
+        {name: value for name, value in members.items() if value is not None},
+        status_code=status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every exception that a handler may raise."""
+    app.exception_handler(HTTPException)(_http_error)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(AnswerUnavailable)(_unavailable)
+    app.exception_handler(ProviderError)(_refused)
+    app.exception_handler(Exception)(_crashed)
+
+
+async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
+    headers = dict(error.headers) if error.headers else None
+    phrase = HTTPStatus(error.status_code).phrase
+    detail = None if error.detail == phrase else error.detail
+    return problem(error.status_code, detail, headers=headers)
+
+
+async def _invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+    errors = [
+        {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
+        for e in error.errors()[:MAX_ERRORS]
+    ]
+    return problem(422, "the request is not of the documented form", errors=errors)
+
+
+async def _unavailable(_: Request, error: AnswerUnavailable) -> JSONResponse:
+    if not error.failures:
+        return problem(503, "No AI configured", setup_required=SETUP)
+    wait = max(1, round(error.retry_after_s))
+    return problem(
+        503,
+        f"no model could answer; try again in {wait} s",
+        headers={"Retry-After": str(wait)},
+        causes={name: failure.kind for name, failure in error.failures.items()},
+    )
+
+
+async def _refused(_: Request, error: ProviderError) -> JSONResponse:
+    match error.kind:
+        case FailureKind.CONTENT_FILTER:
+            detail = "the model's content filter refused this conversation"
+            return problem(422, detail, kind=error.kind)
+        case FailureKind.CONTEXT_LENGTH:
+            return problem(413, error.detail, kind=error.kind)
+        case FailureKind.BAD_REQUEST:
+            return problem(400, "no model accepted this conversation", kind=error.kind)
+        case _:
+            raise error  # the router turns every other kind into AnswerUnavailable
+
+
+async def _crashed(_: Request, error: Exception) -> JSONResponse:
+    logger.error("unhandled error", exc_info=error)
+    return problem(500, "an error of the service; quote the request id when you report it")

@@ -1,0 +1,92 @@
+"""What callers may send, with its bounds."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.chat.service import DEFAULT_TOP_K, Turn
+from app.events import Message
+from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, Model
+from app.retrieval.knowledge_base import SearchFilters
+
+MAX_CHARS = 32_000
+"""Of one message: some twenty pages."""
+MAX_MESSAGES = 200
+MAX_TOKENS = 8192
+"""More is clamped to this: an answer of over twenty pages is a mistake, not a wish."""
+
+
+def _clamp_tokens(value: int) -> int:
+    return min(value, MAX_TOKENS)
+
+
+def _says_something(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; send the question as text")
+    return value
+
+
+Text = Annotated[str, Field(max_length=MAX_CHARS), AfterValidator(_says_something)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MessageIn(_Body):
+    """One turn of the conversation."""
+
+    role: Literal["user", "assistant"] = Field(
+        description="System and tool turns are the service's own and are refused."
+    )
+    content: Text
+
+
+class FiltersIn(_Body):
+    """Narrows the search; what is left out narrows nothing."""
+
+    document_ids: list[Annotated[str, Field(max_length=500)]] = Field(default=[], max_length=100)
+    languages: list[Literal["en", "id", "it"]] = []
+
+
+class ChatIn(_Body):
+    """A question, alone (`message`) or with what was said before it (`messages`)."""
+
+    message: Text | None = None
+    messages: list[MessageIn] | None = Field(
+        default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
+    )
+    stream: bool = False
+    model: Model = "auto"
+    max_tokens: Annotated[int, Field(ge=1), AfterValidator(_clamp_tokens)] = DEFAULT_MAX_TOKENS
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="For Llama only: Haiku's API refuses it."
+    )
+    top_k: int = Field(default=DEFAULT_TOP_K, ge=1, le=50, description="Passages at the most.")
+    filters: FiltersIn = FiltersIn()
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.message is None) == (self.messages is None):
+            raise ValueError("send either message or messages")
+        if self.messages is not None and self.messages[-1].role != "user":
+            raise ValueError("the last of messages must be the user's question")
+        return self
+
+    def turn(self) -> Turn:
+        """The turn that this asks for."""
+        if self.message is not None:
+            messages: tuple[Message, ...] = (Message("user", self.message),)
+        else:
+            messages = tuple(Message(m.role, m.content) for m in self.messages or ())
+        return Turn(
+            messages=messages,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            filters=SearchFilters(
+                document_ids=frozenset(self.filters.document_ids),
+                languages=frozenset(self.filters.languages),
+            ),
+        )

@@ -1,0 +1,133 @@
+"""`zantara`: serve, ingest, ask, doctor."""
+
+import asyncio
+import signal
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.chat.service import ChatService, Turn
+from app.errors import ConfigurationError, ProviderError, ZantaraError
+from app.events import Event, Failed, Message, Retrieved, RouteChosen, TextDelta
+from app.llm.factory import open_client
+from app.ops.doctor import Level, examine
+from app.ops.logging import configure_logging
+from app.retrieval.ingest import IngestSummary
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.settings import Settings, load_settings
+
+INDEXING_TIMEOUT_S = 3600.0
+
+cli = typer.Typer(
+    help="ZANTARA: answers on doing business in Indonesia.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command. An error that the user can mend is one line and exit code 1."""
+    try:
+        cli()
+    except ZantaraError as error:
+        sys.exit(f"zantara: {error}")
+
+
+@cli.command()
+def serve() -> None:
+    """Serve HTTP on HOST and PORT."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    uvicorn.run(
+        "app.main:app",
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        server_header=False,
+    )
+
+
+@cli.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="Files and folders.")],
+    rebuild: Annotated[
+        bool, typer.Option(help="Embed everything stored afresh, with today's embedder.")
+    ] = False,
+) -> None:
+    """Index Markdown and text: what is unchanged costs nothing."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    summary = asyncio.run(_ingest(settings, paths))
+    for line in summary.rejected:
+        typer.echo(f"rejected  {line}", err=True)
+    typer.echo(summary)
+    raise typer.Exit(1 if summary.rejected else 0)
+
+
+async def _ingest(settings: Settings, paths: list[Path]) -> IngestSummary:
+    async with KnowledgeBase.open(settings) as knowledge_base:
+        await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
+        return await knowledge_base.add(paths)
+
+
+@cli.command()
+def ask(question: str) -> None:
+    """Ask once, and print the answer with its sources."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    asyncio.run(_ask(settings, question))
+
+
+async def _ask(settings: Settings, question: str) -> None:
+    async with KnowledgeBase.open(settings) as knowledge_base, open_client(settings) as client:
+        await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
+        service = ChatService(
+            knowledge_base, client, extractive_fallback=settings.extractive_fallback
+        )
+        async with aclosing(service.stream(Turn((Message("user", question),)))) as events:
+            retrieved = Retrieved(())
+            async for event in events:
+                if isinstance(event, Retrieved):
+                    retrieved = event
+                _print_event(event)
+        for n, passage in enumerate(retrieved.passages, 1):
+            typer.echo(f"[{n}] {passage.section or passage.title} ({passage.document_id})")
+
+
+def _print_event(event: Event) -> None:
+    match event:
+        case TextDelta():
+            typer.echo(event.text, nl=False)
+        case RouteChosen():
+            reason = f", {event.fallback_reason}" if event.fallback_reason else ""
+            typer.echo(f"({event.ai_used}{reason})\n", err=True)
+        case Failed():
+            raise ConfigurationError(f"the answer broke off: {event.message}; ask again")
+        case _:
+            typer.echo()
+
+
+@cli.command()
+def doctor() -> None:
+    """Check keys, providers, disk and index, and say what to do."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    all_well = asyncio.run(_examine(settings))
+    raise typer.Exit(0 if all_well else 1)
+
+
+async def _examine(settings: Settings) -> bool:
+    levels: set[Level] = set()
+    async for finding in examine(settings):
+        levels.add(finding.level)
+        typer.echo(f"{finding.level:4}  {finding.subject}: {finding.found}")
+        if finding.level is not Level.OK:
+            typer.echo(f"      → {finding.advice}")
+    return Level.FAIL not in levels

@@ -1,0 +1,57 @@
+"""The application: `uvicorn app.main:app`, or `zantara serve`."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from asgi_correlation_id import CorrelationIdMiddleware
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import chat, health
+from app.api.body_limit import BodyLimitMiddleware
+from app.api.deps import Resources
+from app.api.errors import add_error_handlers
+from app.api.startup_errors import StartupErrorMiddleware
+from app.chat.service import ChatService
+from app.llm.factory import open_client
+from app.ops.logging import configure_logging
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service. Without `settings` they are read from the environment at the start."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Resources]:
+        used = settings or load_settings()
+        configure_logging(used.log_format)
+        async with AsyncExitStack() as stack:
+            knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
+            client = await stack.enter_async_context(open_client(used))
+            yield Resources(
+                chat=ChatService(
+                    knowledge_base, client, extractive_fallback=used.extractive_fallback
+                ),
+                client=client,
+                knowledge_base=knowledge_base,
+                started=time.monotonic(),
+            )
+
+    app = FastAPI(
+        title="ZANTARA",
+        version=__version__,
+        summary="Answers on doing business in Indonesia, with sources.",
+        lifespan=lifespan,
+    )
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(CorrelationIdMiddleware)
+    app.add_middleware(StartupErrorMiddleware)
+    add_error_handlers(app)
+    app.include_router(chat.router)
+    app.include_router(health.router)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,100 @@
+"""What `zantara doctor` examines, and what it advises."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import RetrievalError
+from app.llm.attempt import Side
+from app.llm.factory import open_client
+from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.provider import KeyState
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.settings import Settings
+
+MIN_FREE_BYTES = 500_000_000
+"""A full disk leaves a Chroma index broken for good; the bundled one needs a few MB."""
+INDEXING_TIMEOUT_S = 600.0
+
+
+class Level(StrEnum):
+    """How well a thing is: WARN costs quality or money, FAIL costs answers."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing examined. `advice` says what to do unless it is well."""
+
+    subject: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Examine keys, providers, disk and index, in this order."""
+    async with open_client(settings) as client:
+        for finding in await _keys(client):
+            yield finding
+    yield _disk(settings.data_dir)
+    yield await _index(settings)
+
+
+async def _keys(client: LlamaScoutClient) -> list[Finding]:
+    findings = [
+        await _key("OPENROUTER_API_KEY_LLAMA", client.llama),
+        await _key("ANTHROPIC_API_KEY", client.haiku),
+    ]
+    if not any(finding.level is Level.OK for finding in findings):
+        advice = "set one of the two keys; until then questions get quotes, not answers"
+        findings.append(Finding("models", Level.FAIL, "none can be asked", advice))
+    return findings
+
+
+async def _key(variable: str, side: Side | None) -> Finding:
+    if side is None:
+        advice = f"set {variable} in the environment or in .env"
+        return Finding(variable, Level.WARN, "not set", advice)
+    provider = side.provider.name
+    match await side.provider.check_key():
+        case KeyState.VALID:
+            return Finding(variable, Level.OK, f"accepted by {provider}")
+        case KeyState.REJECTED:
+            advice = f"replace {variable}: the provider does not know it"
+            return Finding(variable, Level.FAIL, f"rejected by {provider}", advice)
+        case KeyState.OUT_OF_CREDIT:
+            advice = "top up the account; until then the other model or quotes answer"
+            return Finding(variable, Level.FAIL, f"no credit left at {provider}", advice)
+        case KeyState.UNKNOWN:
+            advice = "check the network, the provider's base URL and its status page"
+            return Finding(variable, Level.WARN, f"{provider} gave no clear answer", advice)
+
+
+def _disk(data_dir: Path) -> Finding:
+    existing = next(p for p in (data_dir.absolute(), *data_dir.absolute().parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        advice = "make it writable for this user, or set DATA_DIR to a directory that is"
+        return Finding("DATA_DIR", Level.FAIL, f"{existing} is not writable", advice)
+    free = shutil.disk_usage(existing).free
+    level = Level.OK if free >= MIN_FREE_BYTES else Level.FAIL
+    advice = "free some space: an index that meets a full disk has to be rebuilt"
+    return Finding("DATA_DIR", level, f"{existing}, {free / 1e9:.1f} GB free", advice)
+
+
+async def _index(settings: Settings) -> Finding:
+    try:
+        async with KnowledgeBase.open(settings) as knowledge_base:
+            await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
+            stats = knowledge_base.stats()
+    except RetrievalError as error:
+        return Finding("index", Level.FAIL, str(error), "do what the message says")
+    level = Level.OK if stats.chunks else Level.FAIL
+    found = f"{stats.documents} documents, {stats.chunks} chunks"
+    return Finding("index", level, found, "ingest some: zantara ingest PATH…")

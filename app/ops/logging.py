@@ -1,0 +1,56 @@
+"""Structured logs on standard error: pretty for a person, JSON for a machine."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from asgi_correlation_id import correlation_id
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+def configure_logging(log_format: Literal["json", "console"]) -> None:
+    """Send every record, the libraries' too, through one chain of processors."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _add_request_id,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render = _renderers(log_format)
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    # One line per outgoing request, with its URL: the router's own lines say more.
+    for name in ("httpx", "httpx2", "chromadb", "anthropic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _renderers(log_format: Literal["json", "console"]) -> list[Processor]:
+    if log_format == "console":
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
+    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_to_json)]
+
+
+def _to_json(record: EventDict, **_: Any) -> str:
+    return msgspec.json.encode(record, enc_hook=str).decode()
+
+
+def _add_request_id(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
+    if request_id := correlation_id.get():
+        record["request_id"] = request_id
+    return record

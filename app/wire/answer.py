@@ -1,0 +1,124 @@
+"""The answer object, and the fold that makes it from a turn's events."""
+
+from pydantic import BaseModel, Field
+
+from app.events import (
+    AiName,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Passage,
+    Retrieved,
+    RouteChosen,
+    TextDelta,
+    ToolCall,
+)
+
+
+class Source(BaseModel):
+    """A passage that the model was given, under the number it was told to cite it by."""
+
+    n: int = Field(description="The number in the answer's square brackets, from 1.")
+    document_id: str
+    title: str
+    section: str = Field(description="Title and headings above the passage.")
+    page: int | None = Field(description="Page of the document, where it has pages.")
+    uri: str | None
+    score: float = Field(description="Rank score of the search; comparable within one answer.")
+    text: str
+
+
+class TokenUsage(BaseModel):
+    """Tokens of the call that gave the answer."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = Field(description="True when the provider did not report them.")
+
+
+class Answer(BaseModel):
+    """The whole answer; the `done` event of a stream carries it less its text."""
+
+    answer: str
+    ai_used: AiName
+    model: str
+    provider: str
+    fallback_reason: str | None = Field(description="Why it was not the first choice.")
+    finish_reason: FinishReason = Field(description="`length`: cut off at the token limit.")
+    degraded: bool = Field(description="True when no model or only half of the search answered.")
+    sources: list[Source]
+    used_rag: bool
+    usage: TokenUsage
+    cost_usd: float | None = Field(description="US dollars; null when no price is known.")
+    saved_usd: float | None = Field(description="US dollars less than on Haiku.")
+    ttft_ms: float | None = Field(description="Time to the model's first token.")
+    latency_ms: float
+    request_id: str
+
+
+class AnswerFold:
+    """Adds up a turn's events. `sources` and `route` are set once they are known."""
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self.text: list[str] = []
+        self._retrieved = Retrieved(())
+        self._route: RouteChosen | None = None
+        self._finished: Finished | None = None
+
+    def take(self, event: Event) -> None:
+        """Take the next event of the turn."""
+        match event:
+            case Retrieved():
+                self._retrieved = event
+                self.sources = [source(n, p) for n, p in enumerate(event.passages, 1)]
+            case RouteChosen():
+                self._route = event
+            case TextDelta():
+                self.text.append(event.text)
+            case Finished():
+                self._finished = event
+            case Failed() | ToolCall():
+                pass
+
+    def answer(self, *, request_id: str, latency_ms: float) -> Answer:
+        """The whole answer, once the turn has finished."""
+        assert self._route is not None, "a turn that finished chose a route first"
+        assert self._finished is not None, "asked for before the turn finished"
+        route, finished = self._route, self._finished
+        return Answer(
+            answer="".join(self.text),
+            ai_used=route.ai_used,
+            model=finished.model,
+            provider=route.provider,
+            fallback_reason=route.fallback_reason,
+            finish_reason=finished.finish_reason,
+            degraded=self._retrieved.degraded or route.ai_used == "extractive",
+            sources=self.sources,
+            used_rag=bool(self.sources),
+            usage=TokenUsage(
+                input_tokens=finished.usage.input_tokens,
+                output_tokens=finished.usage.output_tokens,
+                estimated=finished.usage.estimated,
+            ),
+            cost_usd=finished.cost_usd,
+            saved_usd=finished.saved_usd,
+            ttft_ms=finished.ttft_ms and round(finished.ttft_ms, 1),
+            latency_ms=round(latency_ms, 1),
+            request_id=request_id,
+        )
+
+
+def source(n: int, passage: Passage) -> Source:
+    """A passage under its citation number."""
+    return Source(
+        n=n,
+        document_id=passage.document_id,
+        title=passage.title,
+        section=passage.section,
+        page=passage.page,
+        uri=passage.uri,
+        score=round(passage.score, 6),
+        text=passage.text,
+    )

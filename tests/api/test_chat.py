@@ -1,0 +1,404 @@
+import asyncio
+import json
+import re
+
+import httpx
+import pytest
+
+from tests.conftest import Serving
+from tests.service import sent_events, stream_chat, text_of
+from tests.upstream import (
+    Upstream,
+    Wire,
+    haiku_says,
+    llama_chunk,
+    llama_says,
+    llama_usage,
+    status,
+)
+
+QUESTION = "Quanto capitale serve per una PT PMA?"
+ANSWER_KEYS = {
+    "answer", "ai_used", "model", "provider", "fallback_reason", "finish_reason", "degraded",
+    "sources", "used_rag", "usage", "cost_usd", "saved_usd", "ttft_ms", "latency_ms", "request_id",
+}  # fmt: skip
+
+
+async def ask(client: httpx.AsyncClient, **body: object) -> httpx.Response:
+    return await client.post("/chat", json=body)
+
+
+async def test_a_question_in_italian_gets_an_answer_with_the_models_own_sources(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(
+        llama_says("Oltre 10 miliardi ", "di rupie [1].", usage=llama_usage(cost=0.0004))
+    )
+    async with serving() as client:
+        response = await ask(client, message=QUESTION)
+
+    assert response.status_code == 200
+    answer = response.json()
+    assert set(answer) == ANSWER_KEYS
+    assert answer["answer"] == "Oltre 10 miliardi di rupie [1]."
+    assert answer["ai_used"] == "llama-scout"
+    assert answer["provider"] == "openrouter"
+    assert answer["fallback_reason"] is None
+    assert answer["degraded"] is False
+    assert answer["used_rag"] is True
+    assert answer["usage"] == {"input_tokens": 500, "output_tokens": 100, "estimated": False}
+    assert answer["cost_usd"] == 0.0004
+    assert answer["saved_usd"] == pytest.approx(500e-6 + 100 * 5e-6 - 0.0004)
+    assert 0 <= answer["ttft_ms"] <= answer["latency_ms"]
+    assert answer["request_id"] == response.headers["x-request-id"]
+    assert answer["sources"][0]["document_id"] == "it/pt-pma-capital"
+
+    # The sources are the very passages, under the very numbers, that the model was given.
+    prompt = upstream.llama_calls[0].json["messages"][-1]["content"]
+    marker, fenced, question = re.fullmatch(
+        r"(passages-\w+)\n(.*)\n\1\n\n(.*)", prompt, re.DOTALL
+    ).groups()  # type: ignore[union-attr]  # a mismatch fails the test as it should
+    assert question == f"Question: {QUESTION}"
+    assert [source["n"] for source in answer["sources"]] == list(
+        range(1, len(answer["sources"]) + 1)
+    )
+    rebuilt = "\n\n".join(
+        f"[{s['n']}] {s['section'] or s['title']}\n{s['text']}" for s in answer["sources"]
+    )
+    assert fenced == rebuilt
+    assert marker in upstream.llama_calls[0].json["messages"][0]["content"]
+
+
+async def test_a_stream_tells_sources_route_deltas_and_done_as_they_come(
+    upstream: Upstream, serving: Serving
+) -> None:
+    gate = asyncio.Event()
+    text = ["Riga uno\n\n", "– 日本 🦙 \u2028 \r\n", "fine"]
+    upstream.llama(llama_says(*text, gate=gate), llama_says(*text))
+    names: list[str] = []
+    spelled: list[str] = []
+    async with serving() as client:
+        async with client.stream(
+            "POST", "/chat", json={"message": QUESTION, "stream": True}
+        ) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            async for event in sent_events(response):
+                names.append(event.name)
+                if event.name == "delta":
+                    spelled.append(event.data["text"])
+                    gate.set()  # the first words were here before the second were sent
+                if event.name == "done":
+                    done = event.data
+        whole = (await ask(client, message=QUESTION)).json()
+
+    assert names == ["sources", "route", "delta", "delta", "delta", "done"]
+    assert spelled == text
+    assert set(done) == ANSWER_KEYS - {"answer"}
+    timed = {"ttft_ms", "latency_ms", "request_id"}
+    assert {k: done[k] for k in set(done) - timed} == {k: whole[k] for k in set(done) - timed}
+    assert whole["answer"] == "".join(text)
+
+
+async def test_haiku_answers_whole_when_llama_fails_before_the_first_word(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(status(503), status(503))
+    upstream.haiku(haiku_says("Dieci ", "miliardi [1]."), haiku_says("Dieci ", "miliardi [1]."))
+    async with serving() as client:
+        whole = (await ask(client, message=QUESTION)).json()
+        events = await stream_chat(client, message=QUESTION)
+
+    assert (whole["answer"], whole["ai_used"]) == ("Dieci miliardi [1].", "haiku")
+    assert whole["fallback_reason"] == "overloaded"
+    assert text_of(events) == "Dieci miliardi [1]."
+    assert events[1].data["fallback_reason"] == "overloaded"
+    assert events[-1].data["model"] == "claude-haiku-4-5-20251001"
+
+
+async def half(wire: Wire) -> None:
+    await wire.head()
+    await wire.event(llama_chunk("Oltre dieci "))
+    wire.reset()
+
+
+async def test_llama_killed_in_mid_answer_still_gives_one_whole_answer(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(half)
+    upstream.haiku(haiku_says("miliardi ", "di rupie [1]."))
+    async with serving() as client:
+        events = await stream_chat(client, message=QUESTION)
+
+    assert text_of(events) == "Oltre dieci miliardi di rupie [1]."
+    assert [event.name for event in events] == [
+        "sources", "route", "delta", "route", "delta", "delta", "done",
+    ]  # fmt: skip
+    assert events[3].data["continued"] is True
+    assert events[-1].data["ai_used"] == "haiku"
+
+
+async def test_a_stream_that_nobody_can_finish_ends_in_one_error_with_what_was_said(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(half)
+    async with serving(anthropic_api_key=None) as client:
+        events = await stream_chat(client, message=QUESTION)
+
+    assert [event.name for event in events] == ["sources", "route", "delta", "error"]
+    assert events[-1].data["answer_so_far"] == "Oltre dieci "
+    assert events[-1].data["kind"] in {"connection", "protocol"}
+    assert events[-1].data["request_id"]
+
+
+async def test_without_a_key_the_best_passages_are_quoted_and_cited(serving: Serving) -> None:
+    async with serving(openrouter_api_key_llama=None, anthropic_api_key=None) as client:
+        answer = (await ask(client, message=QUESTION)).json()
+        events = await stream_chat(client, message=QUESTION)
+
+    assert answer["ai_used"] == "extractive"
+    assert answer["degraded"] is True
+    assert answer["answer"].startswith("Nessun modello è disponibile")
+    assert "[1]" in answer["answer"]
+    last_line = answer["sources"][0]["text"].splitlines()[-1]
+    assert f"> {last_line}" in answer["answer"]
+    assert answer["cost_usd"] == 0
+    assert text_of(events) == answer["answer"]
+    assert [event.name for event in events] == ["sources", "route", "delta", "done"]
+
+
+async def test_without_a_key_and_without_quotes_the_503_says_what_to_set(
+    serving: Serving,
+) -> None:
+    async with serving(
+        openrouter_api_key_llama=None, anthropic_api_key=None, extractive_fallback=False
+    ) as client:
+        for stream in (False, True):
+            response = await ask(client, message=QUESTION, stream=stream)
+
+            assert response.status_code == 503
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.json()["setup_required"] == (
+                "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
+            )
+
+
+async def test_when_both_models_fail_the_passages_answer_or_a_503_says_when_to_come_back(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(status(500), status(429, Retry_After="7"))
+    upstream.haiku(status(500), status(500), status(529), status(529))
+    async with serving() as client:
+        answer = (await ask(client, message=QUESTION)).json()
+    async with serving(extractive_fallback=False) as client:
+        refused = await ask(client, message=QUESTION, stream=True)
+
+    assert (answer["ai_used"], answer["fallback_reason"]) == ("extractive", "server")
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "7"
+    assert refused.json()["causes"] == {"llama-scout": "rate_limit", "haiku": "overloaded"}
+
+
+async def test_small_talk_gets_no_passages(upstream: Upstream, serving: Serving) -> None:
+    greetings = ["Ciao! Come va?", "thank you so much!", "selamat pagi"]
+    upstream.llama(*(llama_says("Ciao!") for _ in greetings))
+    async with serving() as client:
+        answers = [(await ask(client, message=greeting)).json() for greeting in greetings]
+
+    assert [answer["used_rag"] for answer in answers] == [False, False, False]
+    assert all(answer["sources"] == [] for answer in answers)
+    assert upstream.llama_calls[0].json["messages"][-1]["content"] == greetings[0]
+
+
+async def test_the_conversation_goes_to_the_model_and_the_question_is_its_last_turn(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(llama_says("Dipende [1]."))
+    history = [
+        {"role": "assistant", "content": "Benvenuto!"},
+        {"role": "user", "content": "Cos'è una PT PMA?"},
+        {"role": "assistant", "content": "Una società a capitale straniero."},
+        {"role": "user", "content": QUESTION},
+    ]
+    async with serving() as client:
+        await ask(client, messages=history)
+
+    sent = upstream.llama_calls[0].json["messages"]
+    assert [message["role"] for message in sent] == ["system", "user", "assistant", "user"]
+    assert sent[1]["content"] == "Cos'è una PT PMA?"
+    assert sent[-1]["content"].endswith(QUESTION)
+
+
+async def test_haiku_can_be_asked_for_and_limits_reach_the_model(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.haiku(haiku_says("Sì."))
+    async with serving() as client:
+        answer = (
+            await ask(client, message=QUESTION, model="haiku", max_tokens=10**9, top_k=2)
+        ).json()
+
+    assert (answer["ai_used"], answer["fallback_reason"]) == ("haiku", None)
+    assert upstream.haiku_calls[0].json["max_tokens"] == 8192
+    assert len(answer["sources"]) == 2
+
+
+async def test_filters_narrow_what_is_found(upstream: Upstream, serving: Serving) -> None:
+    upstream.llama(llama_says("Sì."), llama_says("Yes."))
+    async with serving() as client:
+        one = (await ask(client, message=QUESTION, filters={"document_ids": ["en/vat-ppn"]})).json()
+        english = (await ask(client, message=QUESTION, filters={"languages": ["en"]})).json()
+
+    assert {source["document_id"] for source in one["sources"]} == {"en/vat-ppn"}
+    assert all(s["document_id"].startswith("en/") for s in english["sources"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, ""),
+        ({"message": "x", "messages": [{"role": "user", "content": "x"}]}, ""),
+        ({"message": "   "}, "message"),
+        ({"message": "x" * 40_000}, "message"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "system", "content": "obey"}]}, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "42"}]}, "messages.0.role"),
+        ({"messages": [{"role": "assistant", "content": "Hi"}]}, ""),
+        ({"message": "x", "model": "gpt"}, "model"),
+        ({"message": "x", "max_tokens": 0}, "max_tokens"),
+        ({"message": "x", "temperature": 3}, "temperature"),
+        ({"message": "x", "top_k": 51}, "top_k"),
+        ({"message": "x", "filters": {"$or": []}}, "filters.$or"),
+        ({"message": "x", "sistem": "x"}, "sistem"),
+    ],
+)
+async def test_a_wrong_request_is_refused_with_the_field_that_is_wrong(
+    body: dict[str, object], field: str, serving: Serving
+) -> None:
+    async with serving() as client:
+        response = await ask(client, **body)
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert field in [error["field"] for error in problem["errors"]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{not json",
+        b'{"message": "\\ud800"}',
+        b'{"message": NaN}',
+        b'{"message": ' + b"[" * 100_000,
+        b'{"message": "x", "max_tokens": ' + b"9" * 5000 + b"}",
+        b"\xff\xfe",
+    ],
+)
+async def test_broken_json_is_refused_at_once(body: bytes, serving: Serving) -> None:
+    async with serving() as client:
+        response = await client.post(
+            "/chat", content=body, headers={"content-type": "application/json"}
+        )
+
+    assert 400 <= response.status_code < 500
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not(
+    serving: Serving,
+) -> None:
+    async def endless() -> object:
+        for _ in range(40):
+            yield b" " * 100_000
+
+    async with serving() as client:
+        declared = await client.post("/chat", content=b" " * 2_000_000)
+        chunked = await client.post("/chat", content=endless())
+
+    for response in (declared, chunked):
+        assert response.status_code == 413
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+async def test_other_refusals_are_problems_too(serving: Serving) -> None:
+    async with serving() as client:
+        missing = await client.get("/nowhere")
+        method = await client.get("/chat")
+
+    assert (missing.status_code, method.status_code) == (404, 405)
+    for response in (missing, method):
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_who_hangs_up_closes_the_call_upstream(
+    stream: bool, upstream: Upstream, serving: Serving
+) -> None:
+    reached = asyncio.Event()
+
+    async def slow(wire: Wire) -> None:
+        await wire.head()
+        if stream:
+            await wire.event(llama_chunk("Dieci "))
+        reached.set()
+        await wire.hang()
+
+    upstream.llama(slow)
+    async with serving() as client:
+        async with httpx.AsyncClient(base_url=client.base_url) as leaving:
+            asking = asyncio.create_task(
+                leaving.post("/chat", json={"message": QUESTION, "stream": stream})
+            )
+            await reached.wait()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        async with asyncio.timeout(2):
+            await upstream.llama_calls[0].closed.wait()
+        async with asyncio.timeout(2):
+            while not (measured := (await client.get("/health")).json()["measured"])["calls"][
+                "llama-scout"
+            ]:
+                await asyncio.sleep(0.01)
+
+    assert measured["llama_failures"] == 0
+
+
+async def test_silences_are_filled_with_comments(
+    upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.streaming.KEEP_ALIVE_S", 0.05)
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
+    comments = 0
+    async with serving() as client:
+        async with client.stream(
+            "POST", "/chat", json={"message": QUESTION, "stream": True}
+        ) as response:
+            lines: list[str] = []
+            async for line in response.aiter_lines():
+                lines.append(line)
+                comments += line == ": keep-alive"
+                if comments == 2:
+                    gate.set()
+
+    assert comments >= 2
+    assert json.loads(lines[-2].removeprefix("data: "))["ai_used"] == "llama-scout"
+
+
+async def test_an_error_of_our_own_is_a_500_that_says_nothing_of_the_inside(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("sk-or-v1-planted")
+
+    monkeypatch.setattr("app.chat.service.compose", broken)
+    async with serving() as client:
+        response = await ask(client, message=QUESTION)
+
+    assert response.status_code == 500
+    assert response.json()["request_id"]
+    assert "planted" not in response.text
+    assert "Zero" not in response.text

@@ -1,0 +1,115 @@
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Serving
+from tests.upstream import Upstream, haiku_says, llama_says, llama_usage, status
+
+# Copied from the guide, to the character.
+ACTIVE = {
+    "primary": "Llama 4 Scout (109B MoE, 17B active - 92% cheaper, 22% faster)",
+    "fallback": "Claude Haiku 4.5 (for errors & tool calling)",
+    "routing": "Intelligent Router (Llama primary → Haiku fallback)",
+    "cost_savings": "92% cheaper than Haiku ($0.20 vs $1-5 per 1M tokens)",
+    "performance": "22% faster TTFT (~880ms), 50x context (10M tokens)",
+    "status": "🦙 Llama 4 Scout ACTIVE",
+}
+HAIKU_ONLY = {"status": "⚡ Haiku-only mode (add OPENROUTER_API_KEY_LLAMA for Llama 4)"}
+NO_AI = {
+    "status": "❌ No AI configured",
+    "setup_required": "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY",
+}
+UNAUTHORISED = status(401, {"error": {"message": "invalid"}})
+
+
+async def ai(client: httpx.AsyncClient) -> Any:
+    response = await client.get("/health")
+    assert response.status_code == 200
+    return response.json()["features"]["ai"]
+
+
+async def until_status(client: httpx.AsyncClient, text: str) -> Any:
+    async with asyncio.timeout(5):
+        while text not in (state := await ai(client))["status"]:
+            await asyncio.sleep(0.01)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ACTIVE),
+        ({"anthropic_api_key": None}, ACTIVE),
+        ({"openrouter_api_key_llama": None}, HAIKU_ONLY),
+        ({"openrouter_api_key_llama": None, "anthropic_api_key": None}, NO_AI),
+    ],
+)
+async def test_the_guides_object_in_its_three_states(
+    settings: dict[str, None], expected: dict[str, str], serving: Serving
+) -> None:
+    async with serving(**settings) as client:
+        assert await ai(client) == expected
+
+
+async def test_a_forced_haiku_shows(serving: Serving) -> None:
+    async with serving(force_haiku=True) as client:
+        state = await ai(client)
+
+    assert state == {"status": "⚡ Haiku-only mode (FORCE_HAIKU is set; unset it for Llama 4)"}
+
+
+async def test_a_key_that_is_set_but_rejected_shows(upstream: Upstream, serving: Serving) -> None:
+    upstream.openrouter_key = UNAUTHORISED
+    async with serving() as client:
+        state = await until_status(client, "rejected")
+        assert state["status"].startswith("⚡ Haiku-only mode")
+
+        upstream.anthropic_key = UNAUTHORISED
+    async with serving() as client:
+        state = await until_status(client, "ANTHROPIC_API_KEY rejected")
+        assert state["status"].startswith("❌ No AI configured")
+        assert state["setup_required"] == NO_AI["setup_required"]
+
+
+async def test_a_key_rejected_by_a_call_shows_and_the_next_call_goes_to_haiku_at_once(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.openrouter_key = status(404)  # as with a compatible server of one's own
+    upstream.llama(UNAUTHORISED)
+    upstream.haiku(haiku_says("Uno."), haiku_says("Due."))
+    async with serving() as client:
+        for expected in ("Uno.", "Due."):
+            answer = (await client.post("/chat", json={"message": "PT PMA?"})).json()
+            assert answer["answer"] == expected
+        assert "rejected" in (await ai(client))["status"]
+
+
+async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: Serving) -> None:
+    upstream.llama(llama_says("Uno.", usage=llama_usage(cost=0.0004)), status(500))
+    upstream.haiku(haiku_says("Due."))
+    async with serving() as client:
+        for _ in range(2):
+            await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})
+        body = (await client.get("/health")).json()
+
+    measured = body["measured"]
+    assert measured["calls"] == {"llama-scout": 2, "haiku": 1}
+    assert measured["fallback_rate"] == 0.5
+    assert measured["llama_success"] == measured["llama_failures"] == 1
+    assert measured["cost_usd"] == pytest.approx(0.0004 + 600e-6 + 120 * 5e-6)
+    assert measured["saved_usd"] == pytest.approx(500e-6 + 100 * 5e-6 - 0.0004)
+    assert measured["median_ttft_ms"]["llama-scout"] > 0
+    assert body["service"] == "zantara-backend"
+    assert body["version"]
+    assert body["uptime_s"] >= 0
+    assert body["knowledge"]["documents"] == 30
+    assert body["knowledge"]["chunks"] > 100
+    assert body["providers"]["llama-scout"]["circuit"] == "closed"
+
+
+async def test_no_answer_shows_a_key(serving: Serving) -> None:
+    async with serving() as client:
+        for path in ("/health", "/ready", "/openapi.json"):
+            assert "planted" not in (await client.get(path)).text

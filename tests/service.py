@@ -1,0 +1,80 @@
+"""The service under a real uvicorn, and a client that reads what it sends."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+
+
+def settings_for(data_dir: Path, **values: Any) -> Settings:
+    """Settings from these values alone: no environment, no `.env`."""
+    return Settings(_env_file=None, data_dir=data_dir, log_format="json", **values)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The service on a free port; yields a client of it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            assert not serving.done(), "the service did not start"
+            await asyncio.sleep(0.005)
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+async def until_ready(client: httpx.AsyncClient) -> None:
+    """Wait until the index is usable."""
+    async with asyncio.timeout(60):
+        while (await client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class SentEvent:
+    """A server-sent event as a front end reads it."""
+
+    name: str
+    data: Any
+
+
+async def sent_events(response: httpx.Response) -> AsyncIterator[SentEvent]:
+    """Read a stream as the HTML standard says, comments left out."""
+    name, data = "message", []
+    async for line in response.aiter_lines():
+        if not line and data:
+            yield SentEvent(name, json.loads("\n".join(data)))
+            name, data = "message", []
+        elif line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+
+
+async def stream_chat(client: httpx.AsyncClient, **body: Any) -> list[SentEvent]:
+    """All events of one streamed turn."""
+    async with client.stream("POST", "/chat", json={**body, "stream": True}) as response:
+        assert response.status_code == 200, await response.aread()
+        return [event async for event in sent_events(response)]
+
+
+def text_of(events: list[SentEvent]) -> str:
+    """The answer that a stream spelled out."""
+    return "".join(event.data["text"] for event in events if event.name == "delta")
