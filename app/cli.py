@@ -11,14 +11,16 @@ import typer
 import uvicorn
 
 from app.chat.service import ChatService, Turn
-from app.errors import ConfigurationError, ProviderError, ZantaraError
-from app.events import Event, Failed, Message, Retrieved, RouteChosen, TextDelta
+from app.errors import StorageFailed, ZantaraError
+from app.events import Event, Failed, Message, RouteChosen, TextDelta
 from app.llm.factory import open_client
 from app.ops.doctor import Level, examine
 from app.ops.logging import configure_logging
-from app.retrieval.ingest import IngestSummary
+from app.ops.running_service import answer_of_running_service
+from app.retrieval.ingest import IngestSummary, Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
+from app.wire.answer import AnswerFold, Source
 
 INDEXING_TIMEOUT_S = 3600.0
 
@@ -56,25 +58,37 @@ def serve() -> None:
 
 @cli.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(exists=True, help="Files and folders.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="Files and folders.")
+    ] = None,
     rebuild: Annotated[
-        bool, typer.Option(help="Embed everything stored afresh, with today's embedder.")
+        bool, typer.Option("--rebuild", help="Embed all that is stored afresh.")
     ] = False,
 ) -> None:
     """Index Markdown and text: what is unchanged costs nothing."""
+    if not paths and not rebuild:
+        raise typer.BadParameter("name files or folders to index, or --rebuild")
     settings = load_settings()
     configure_logging(settings.log_format)
-    summary = asyncio.run(_ingest(settings, paths))
-    for line in summary.rejected:
-        typer.echo(f"rejected  {line}", err=True)
-    typer.echo(summary)
-    raise typer.Exit(1 if summary.rejected else 0)
+    if rebuild:
+        typer.echo(f"{asyncio.run(KnowledgeBase.rebuild(settings))} chunks embedded afresh")
+    if paths:
+        summary = asyncio.run(_ingest(settings, paths))
+        for line in summary.rejected:
+            typer.echo(f"rejected  {line}", err=True)
+        typer.echo(summary)
+        raise typer.Exit(1 if summary.rejected else 0)
 
 
 async def _ingest(settings: Settings, paths: list[Path]) -> IngestSummary:
     async with KnowledgeBase.open(settings) as knowledge_base:
         await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
-        return await knowledge_base.add(paths)
+        return await knowledge_base.add(paths, progress=_show_progress)
+
+
+def _show_progress(progress: Progress) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[K{progress.done}/{progress.total}", nl=False, err=True)
 
 
 @cli.command()
@@ -82,7 +96,16 @@ def ask(question: str) -> None:
     """Ask once, and print the answer with its sources."""
     settings = load_settings()
     configure_logging(settings.log_format)
-    asyncio.run(_ask(settings, question))
+    try:
+        asyncio.run(_ask(settings, question))
+    except StorageFailed:
+        # The service that holds the data directory can answer as well.
+        answer = answer_of_running_service(settings, question)
+        if answer is None:
+            raise
+        _print_route(answer.ai_used, answer.fallback_reason)
+        typer.echo(answer.answer)
+        _print_sources(answer.sources)
 
 
 async def _ask(settings: Settings, question: str) -> None:
@@ -91,14 +114,13 @@ async def _ask(settings: Settings, question: str) -> None:
         service = ChatService(
             knowledge_base, client, extractive_fallback=settings.extractive_fallback
         )
+        fold = AnswerFold()
         async with aclosing(service.stream(Turn((Message("user", question),)))) as events:
-            retrieved = Retrieved(())
             async for event in events:
-                if isinstance(event, Retrieved):
-                    retrieved = event
+                fold.take(event)
                 _print_event(event)
-        for n, passage in enumerate(retrieved.passages, 1):
-            typer.echo(f"[{n}] {passage.section or passage.title} ({passage.document_id})")
+        typer.echo()
+        _print_sources(fold.sources)
 
 
 def _print_event(event: Event) -> None:
@@ -106,12 +128,20 @@ def _print_event(event: Event) -> None:
         case TextDelta():
             typer.echo(event.text, nl=False)
         case RouteChosen():
-            reason = f", {event.fallback_reason}" if event.fallback_reason else ""
-            typer.echo(f"({event.ai_used}{reason})\n", err=True)
+            _print_route(event.ai_used, event.fallback_reason)
         case Failed():
-            raise ConfigurationError(f"the answer broke off: {event.message}; ask again")
+            typer.echo(f"\nthe answer broke off here: {event.message}; ask again", err=True)
         case _:
-            typer.echo()
+            pass
+
+
+def _print_route(ai_used: str, reason: str | None) -> None:
+    typer.echo(f"({ai_used}{f', {reason}' if reason else ''})\n", err=True)
+
+
+def _print_sources(sources: list[Source]) -> None:
+    for source in sources:
+        typer.echo(f"[{source.n}] {source.section or source.title} ({source.document_id})")
 
 
 @cli.command()

@@ -159,6 +159,26 @@ async def test_ingest_reports_what_it_did_and_a_second_time_does_nothing(
     assert "> Il visto X99 dura novanta giorni." in answer
 
 
+async def test_ask_and_doctor_work_beside_the_service_that_holds_the_data(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    port = free_port()
+    env = environment(data_dir, PORT=str(port))
+    log = tmp_path / "log"
+    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log):
+        code, answer, _ = await run(ZANTARA, "ask", "Cos'è il KITAS?", env=env, cwd=tmp_path)
+        assert code == 0
+        assert "Nessun modello è disponibile" in answer
+        assert "[1] " in answer
+
+        _, findings, _ = await run(ZANTARA, "doctor", env=env, cwd=tmp_path)
+        assert "ok    index: 30 documents" in findings
+
+        code, _, error = await run(ZANTARA, "ingest", str(tmp_path), env=env, cwd=tmp_path)
+        assert code == 1
+        assert "in use by another process" in error
+
+
 async def test_doctor_says_what_is_well_and_what_to_do(
     tmp_path: Path, data_dir: Path, upstream: Upstream
 ) -> None:

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.llm.haiku import HaikuProvider
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.openrouter import OpenRouterProvider
 from app.llm.pricing import Price, PriceList
+from app.llm.provider import Provider
 from app.llm.timing import TimeLimits
 from app.settings import Settings
 
@@ -52,9 +52,12 @@ def _llama(settings: Settings) -> OpenRouterProvider | None:
     )
 
 
-def _haiku(settings: Settings) -> HaikuProvider | None:
+def _haiku(settings: Settings) -> Provider | None:
     if settings.anthropic_api_key is None:
         return None
+    # Importing the SDK takes 1.4 s: not where no key is set.
+    from app.llm.haiku import HaikuProvider
+
     return HaikuProvider(
         settings.anthropic_api_key,
         base_url=settings.anthropic_base_url,

@@ -1,5 +1,6 @@
 """What `zantara doctor` examines, and what it advises."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from app.llm.attempt import Side
 from app.llm.factory import open_client
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
+from app.ops.running_service import health_of_running_service
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings
 
@@ -93,8 +95,12 @@ async def _index(settings: Settings) -> Finding:
         async with KnowledgeBase.open(settings) as knowledge_base:
             await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
             stats = knowledge_base.stats()
+            documents, chunks = stats.documents, stats.chunks
     except RetrievalError as error:
-        return Finding("index", Level.FAIL, str(error), "do what the message says")
-    level = Level.OK if stats.chunks else Level.FAIL
-    found = f"{stats.documents} documents, {stats.chunks} chunks"
+        health = await asyncio.to_thread(health_of_running_service, settings)
+        if health is None:
+            return Finding("index", Level.FAIL, str(error), "do what the message says")
+        documents, chunks = health["knowledge"]["documents"], health["knowledge"]["chunks"]
+    level = Level.OK if chunks else Level.FAIL
+    found = f"{documents} documents, {chunks} chunks"
     return Finding("index", level, found, "ingest some: zantara ingest PATH…")

@@ -1,0 +1,37 @@
+"""The service that runs with these settings, asked over HTTP.
+
+One process holds a data directory; the commands of a second one ask the first.
+"""
+
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from app.settings import Settings
+from app.wire.answer import Answer
+
+
+def answer_of_running_service(settings: Settings, question: str) -> Answer | None:
+    """Its answer; None when none runs at HOST and PORT, or it has no answer."""
+    try:
+        response = httpx.post(
+            f"{_url(settings)}/chat", json={"message": question}, timeout=settings.total_timeout_s
+        )
+        return Answer.model_validate_json(response.content)
+    except (httpx.HTTPError, ValidationError):
+        return None
+
+
+def health_of_running_service(settings: Settings) -> dict[str, Any] | None:
+    """What its `/health` says; None when none runs at HOST and PORT."""
+    try:
+        health = httpx.get(f"{_url(settings)}/health", timeout=5.0).json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    return health if isinstance(health, dict) and "knowledge" in health else None
+
+
+def _url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared
+    return f"http://{host}:{settings.port}"
