@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-
 AiName = Literal["llama-scout", "haiku", "extractive"]
 """Who answers; `extractive` is nobody: passages, quoted."""
 

@@ -1,0 +1,1 @@
+"""Questions to passages: dense and lexical search over what was ingested."""

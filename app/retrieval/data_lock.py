@@ -1,0 +1,34 @@
+"""One process per data directory.
+
+Two processes that wrote one Chroma directory reported no error, and 66 of 400
+vectors were not found afterwards.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import StorageFailed
+
+
+@contextmanager
+def exclusive(data_dir: Path) -> Iterator[None]:
+    """Hold the directory for the length of the block; the kernel lets go if we are killed.
+
+    Raises `StorageFailed` when another process holds it or it cannot be written.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "lock").open("w")
+    except OSError as error:
+        raise StorageFailed(f"DATA_DIR {data_dir}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StorageFailed(
+                f"DATA_DIR {data_dir} is in use by another process: stop it, "
+                "or run a Chroma server and set CHROMA_URL"
+            ) from error
+        yield

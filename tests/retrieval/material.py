@@ -1,0 +1,70 @@
+"""Small documents, and embedders that count, fail or are another."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.errors import VectorsUnavailable
+from app.retrieval.embedder import Embedder, Vectors
+
+VISA = """\
+---
+title: Visas for a stay
+language: en
+source: Immigration law
+effective_date: 2025-06-05
+---
+# Visas for a stay
+
+## Tourist visa
+A tourist visa lasts thirty days and can be extended once at the immigration office.
+
+## Remote work
+The E33G permit is for remote workers who earn at least 60,000 dollars a year abroad.
+"""
+
+TAX = """\
+# Company tax
+
+The corporate income tax rate is twenty-two per cent of taxable profit, as PP 55/2022 explains.
+Restaurants are classified as KBLI 56101.
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """A file under the folder, with its parents."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+class CountingEmbedder:
+    """The real one, which tells how many passages it embedded."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.name = embedder.name
+        self.dimension = embedder.dimension
+        self.passages = 0
+
+    def embed_query(self, text: str) -> Vectors:
+        return self._embedder.embed_query(text)
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        self.passages += len(texts)
+        return self._embedder.embed_passages(texts)
+
+
+class OtherEmbedder(CountingEmbedder):
+    """Another model, as far as its name tells."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__(embedder)
+        self.name = "another-model"
+
+
+class FailingEmbedder(CountingEmbedder):
+    """Indexes, but cannot embed a question."""
+
+    def embed_query(self, text: str) -> Vectors:
+        raise VectorsUnavailable(f"no memory to embed {len(text)} characters")

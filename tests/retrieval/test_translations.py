@@ -1,0 +1,35 @@
+from app.events import Passage
+from app.retrieval.translations import prefer_one_version
+
+
+def passage(document_id: str, language: str, score: float) -> Passage:
+    return Passage(document_id, "", "", "", score, 0, 0, language)
+
+
+def order(passages: list[Passage], language: str | None) -> list[str]:
+    return [p.document_id for p in prefer_one_version(passages, language)]
+
+
+CAPITAL = [
+    passage("id/capital", "id", 0.5),
+    passage("it/capital", "it", 0.4),
+    passage("laws/uu-25", "id", 0.3),
+    passage("en/capital", "en", 0.2),
+]
+
+
+def test_the_version_in_the_questions_language_comes_first() -> None:
+    assert order(CAPITAL, "it") == ["it/capital", "laws/uu-25", "id/capital", "en/capital"]
+
+
+def test_in_doubt_the_best_version_is_kept() -> None:
+    assert order(CAPITAL, None) == ["id/capital", "laws/uu-25", "it/capital", "en/capital"]
+
+
+def test_a_topic_that_is_not_found_in_the_questions_language_is_kept_in_another() -> None:
+    assert order([CAPITAL[0], CAPITAL[2]], "it") == ["id/capital", "laws/uu-25"]
+
+
+def test_documents_outside_language_folders_are_left_alone() -> None:
+    found = [passage("a/x", "en", 0.2), passage("b/x", "it", 0.1)]
+    assert prefer_one_version(found, "it") == found
