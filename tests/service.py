@@ -57,7 +57,8 @@ class SentEvent:
 
 async def sent_events(response: httpx.Response) -> AsyncIterator[SentEvent]:
     """Read a stream as the HTML standard says, comments left out."""
-    name, data = "message", []
+    name = "message"
+    data: list[str] = []
     async for line in response.aiter_lines():
         if not line and data:
             yield SentEvent(name, json.loads("\n".join(data)))

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -174,10 +175,8 @@ async def _read(reader: asyncio.StreamReader) -> Call:
 
 
 async def _watch(reader: asyncio.StreamReader, call: Call) -> None:
-    try:
+    with suppress(ConnectionError):
         await reader.read()
-    except ConnectionError:
-        pass
     call.closed.set()
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -308,7 +309,7 @@ async def test_broken_json_is_refused_at_once(body: bytes, serving: Serving) -> 
 async def test_a_body_over_the_limit_is_refused_whether_it_says_its_length_or_not(
     serving: Serving,
 ) -> None:
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(40):
             yield b" " * 100_000
 
@@ -373,16 +374,16 @@ async def test_silences_are_filled_with_comments(
     gate = asyncio.Event()
     upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
     comments = 0
-    async with serving() as client:
-        async with client.stream(
-            "POST", "/chat", json={"message": QUESTION, "stream": True}
-        ) as response:
-            lines: list[str] = []
-            async for line in response.aiter_lines():
-                lines.append(line)
-                comments += line == ": keep-alive"
-                if comments == 2:
-                    gate.set()
+    async with (
+        serving() as client,
+        client.stream("POST", "/chat", json={"message": QUESTION, "stream": True}) as response,
+    ):
+        lines: list[str] = []
+        async for line in response.aiter_lines():
+            lines.append(line)
+            comments += line == ": keep-alive"
+            if comments == 2:
+                gate.set()
 
     assert comments >= 2
     assert json.loads(lines[-2].removeprefix("data: "))["ai_used"] == "llama-scout"
