@@ -25,7 +25,7 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 
 vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
-	$(BIN)/python scripts/build_vectors.py
+	$(BIN)/python -m scripts.build_vectors
 
 lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platform
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \

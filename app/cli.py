@@ -53,6 +53,8 @@ def serve() -> None:
         port=settings.port,
         log_config=None,
         server_header=False,
+        # A stream lasts at most so long; the few seconds are for its last bytes.
+        timeout_graceful_shutdown=int(settings.total_timeout_s) + 5,
     )
 
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import chat, health
+from app.api.admission import AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 ),
                 client=client,
                 knowledge_base=knowledge_base,
+                max_concurrent_requests=used.max_concurrent_requests,
                 started=time.monotonic(),
             )
 
@@ -45,7 +47,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Answers on doing business in Indonesia, with sources.",
         lifespan=lifespan,
     )
+    # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(AdmissionMiddleware)
     app.add_middleware(CorrelationIdMiddleware)
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)

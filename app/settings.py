@@ -54,6 +54,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
     log_format: Literal["json", "console"] = "console"
 
     # The guide measures Llama's first token at 720 to 1100 ms: six seconds is

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service import until_ready
+from tests.service import stream_chat, text_of, until_ready
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
 ZANTARA = str(Path(sys.executable).with_name("zantara"))
@@ -39,8 +39,8 @@ async def run(*command: str, env: dict[str, str], cwd: Path) -> tuple[int, str, 
 @asynccontextmanager
 async def served(
     *command: str, port: int, env: dict[str, str], cwd: Path, log: Path
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A server process, ready; ended with SIGTERM."""
+) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+    """A server process, ready; ended with SIGTERM unless it has ended."""
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(*command, env=env, cwd=cwd, stderr=stderr)
     try:
@@ -54,9 +54,10 @@ async def served(
                         assert process.returncode is None, log.read_text()
                         await asyncio.sleep(0.02)
             await until_ready(client)
-            yield client
+            yield client, process
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
         # Bare uvicorn raises the signal again when it has shut down.
         assert await process.wait() == (0 if command[0] == ZANTARA else -signal.SIGTERM)
 
@@ -75,7 +76,7 @@ async def test_serve_logs_the_guides_lines_with_the_request_id_and_nothing_secre
     port = free_port()
     log = tmp_path / "log"
     env = environment(data_dir, upstream, PORT=str(port), LOG_FORMAT="json")
-    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log) as client:
+    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log) as (client, _):
         answers = [
             (await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})).json()
             for _ in range(2)
@@ -100,6 +101,33 @@ async def test_serve_logs_the_guides_lines_with_the_request_id_and_nothing_secre
     assert "miliardi" not in log.read_text()
 
 
+async def test_a_stream_ends_whole_when_the_service_is_told_to_stop(
+    tmp_path: Path, data_dir: Path, upstream: Upstream
+) -> None:
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
+    port = free_port()
+    log = tmp_path / "log"
+    env = environment(data_dir, upstream, PORT=str(port))
+    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log) as (
+        client,
+        process,
+    ):
+        asking = asyncio.create_task(stream_chat(client, message="Quanto capitale?"))
+        async with asyncio.timeout(10):
+            while not upstream.llama_calls:
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            while "Shutting down" not in log.read_text():
+                await asyncio.sleep(0.01)
+        gate.set()
+        events = await asking
+
+    assert text_of(events) == "Dieci miliardi."
+    assert events[-1].name == "done"
+
+
 async def test_pretty_logs_hold_the_same_lines(
     tmp_path: Path, data_dir: Path, upstream: Upstream
 ) -> None:
@@ -120,7 +148,10 @@ async def test_uvicorn_serves_the_same_app(
     uvicorn = str(Path(sys.executable).with_name("uvicorn"))
     command = (uvicorn, "app.main:app", "--port", str(port))
     env = environment(data_dir, upstream)
-    async with served(*command, port=port, env=env, cwd=tmp_path, log=tmp_path / "log") as client:
+    async with served(*command, port=port, env=env, cwd=tmp_path, log=tmp_path / "log") as (
+        client,
+        _,
+    ):
         health = (await client.get("/health")).json()
 
     assert health["features"]["ai"]["status"] == "🦙 Llama 4 Scout ACTIVE"

@@ -15,6 +15,7 @@ class Resources(TypedDict):
     chat: ChatService
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
+    max_concurrent_requests: int
     started: float
     """`time.monotonic()` at the start, in seconds."""
 

@@ -5,12 +5,17 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
+import structlog
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 KEEP_ALIVE_S = 15.0
+SEND_LIMIT_S = 30.0
+"""How long a client may leave what was sent unread before it is given up."""
+
+logger = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -69,7 +74,12 @@ class EventStream(StreamingResponse):
             async with aclosing(self._frames) as frames:
                 async for frame in frames:
                     self._last_sent = clock()
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+                    async with asyncio.timeout(SEND_LIMIT_S):
+                        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        except TimeoutError:
+            # Without a last chunk the server closes the connection, and the client can tell.
+            logger.warning("client reads too slowly", limit_s=SEND_LIMIT_S)
+            return
         finally:
             keeping_alive.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

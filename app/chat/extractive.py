@@ -16,10 +16,24 @@ _INTRODUCTIONS = {
     "to your question.",
 }
 
+_GREETINGS = {
+    "it": "Sono ZANTARA. In questo momento nessun modello è disponibile, ma posso citare la base "
+    "di conoscenza: chiedimi di società, visti, codici KBLI o tasse in Indonesia.",
+    "id": "Saya ZANTARA. Saat ini tidak ada model yang tersedia, tetapi saya dapat mengutip basis "
+    "pengetahuan: tanyakan soal perusahaan, visa, kode KBLI, atau pajak di Indonesia.",
+    "en": "I am ZANTARA. No model is available right now, but I can quote the knowledge base: ask "
+    "me about companies, visas, KBLI codes or tax in Indonesia.",
+}
 
-def quote(passages: Sequence[Passage], language: str) -> str:
+
+def greet(language: str | None) -> str:
+    """What small talk gets, in every language where its own is too short to tell."""
+    return _GREETINGS[language] if language else "\n\n".join(_GREETINGS.values())
+
+
+def quote(passages: Sequence[Passage], language: str | None) -> str:
     """Markdown that quotes the first passages under their citation numbers."""
-    introduction = _INTRODUCTIONS.get(language, _INTRODUCTIONS["en"])
+    introduction = _INTRODUCTIONS[language or "en"]
     quotes = [
         f"**{passage.section or passage.title}** [{n}]\n\n{_block_quote(passage.text)}"
         for n, passage in enumerate(passages[:QUOTED], 1)

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from app.chat.extractive import quote
+from app.chat.extractive import greet, quote
 from app.chat.prompt import compose
 from app.errors import AnswerUnavailable, IndexNotReady
 from app.events import (
@@ -68,7 +68,7 @@ class ChatService:
                 async for event in events:
                     yield event
         except AnswerUnavailable as error:
-            if not (self._extractive_fallback and found.passages):
+            if not (self._extractive_fallback and (found.passages or found.small_talk)):
                 raise
             for extract in self._extract(found, error):
                 yield extract
@@ -86,8 +86,9 @@ class ChatService:
         last = list(error.failures.values())[-1:]
         reason = last[0].kind if last else "no_ai_configured"
         logger.warning("answering without a model", reason=reason)
+        text = quote(found.passages, found.language) if found.passages else greet(found.language)
         return [
             RouteChosen(EXTRACTIVE, EXTRACTIVE, "none", reason),
-            TextDelta(quote(found.passages, found.passages[0].language)),
+            TextDelta(text),
             Finished(FinishReason.STOP, EXTRACTIVE, Usage(0, 0), 0.0, None, None),
         ]

@@ -13,7 +13,7 @@ from app.errors import VectorsUnavailable
 
 Vectors = NDArray[np.float32]
 
-# Larger batches gain no speed and hold the engine longer.
+# Under three seconds of work at six passages a second.
 _BATCH = 16
 _CACHED_QUESTIONS = 1_024
 

@@ -52,11 +52,13 @@ class SearchFilters:
 class SearchResult:
     """Passages, best first.
 
-    `small_talk`: no question was asked, so nothing was looked up. `degraded`: the
-    embedder or Chroma failed, and these passages were found by their words alone.
+    `language` is the question's, None when it is too short to tell. `small_talk`: no
+    question was asked, so nothing was looked up. `degraded`: the embedder or Chroma
+    failed, and these passages were found by their words alone.
     """
 
     passages: tuple[Passage, ...]
+    language: str | None = None
     small_talk: bool = False
     degraded: bool = False
 
@@ -124,7 +126,11 @@ class KnowledgeBase:
     @property
     def ready(self) -> bool:
         """Whether the bundled knowledge is indexed, so that searches are answered at once."""
-        return self._prepared.done() and self._prepared.exception() is None
+        return (
+            self._prepared.done()
+            and not self._prepared.cancelled()
+            and self._prepared.exception() is None
+        )
 
     async def wait_ready(self, timeout_s: float) -> None:
         """Raises `IndexNotReady` when the time is up, and whatever made the indexing fail."""
@@ -148,6 +154,7 @@ class KnowledgeBase:
         if not question:
             return SearchResult(())
         filters = filters or SearchFilters()
+        language = await asyncio.to_thread(question_language, question)
         by_words = partial(
             self._store.search_words,
             question,
@@ -159,10 +166,10 @@ class KnowledgeBase:
             self._search_dense(question, filters), asyncio.to_thread(by_words)
         )
         if dense and dense.small_talk:
-            return SearchResult((), small_talk=True)
+            return SearchResult((), language, small_talk=True)
         rankings = [*dense.rankings, lexical] if dense else [lexical]
-        passages = await asyncio.to_thread(self._passages, question, rankings)
-        return SearchResult(tuple(passages[:top_k]), degraded=dense is None)
+        passages = await asyncio.to_thread(self._passages, language, rankings)
+        return SearchResult(tuple(passages[:top_k]), language, degraded=dense is None)
 
     async def add(
         self,
@@ -247,14 +254,16 @@ class KnowledgeBase:
             logger.warning("searched by words alone: %s", error)
             return None
 
-    def _passages(self, question: str, rankings: Sequence[Sequence[int]]) -> list[Passage]:
+    def _passages(self, language: str | None, rankings: Sequence[Sequence[int]]) -> list[Passage]:
         scores = reciprocal_rank_fusion(rankings)
         stored = self._store.passages(scores)
         # Chroma may know a chunk that was deleted a moment ago.
         found = [replace(stored[i], score=score) for i, score in scores.items() if i in stored]
-        return prefer_one_version(found, question_language(question))
+        return prefer_one_version(found, language)
 
     def _after_preparation(self, prepared: asyncio.Task[None]) -> None:
+        if prepared.cancelled():
+            return
         error = prepared.exception()
         if error:
             logger.error("the knowledge base cannot be used", exc_info=error)

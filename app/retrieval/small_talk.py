@@ -24,11 +24,11 @@ VECTORS = Path(__file__).with_name("small_talk.npz")
 # nothing. On 66 lines of small talk, 66 short questions ("why?", "VAT", "E33G",
 # "thanks! and how long does it take?") and 84 long ones, none of them an example:
 #   margin   small talk told   short questions kept   long questions kept
-#    0            98 %                 80 %                 100 %
+#    0            98 %                 80 %                  99 %
 #    0.01         97 %                 95 %                 100 %
 #    0.02         94 %                100 %                 100 %
-#    0.025        92 %                100 %                 100 %
-#    0.03         89 %                100 %                 100 %
+#    0.025        94 %                100 %                 100 %
+#    0.03         88 %                100 %                 100 %
 _NEIGHBOURS = 3
 _MARGIN = 0.025
 

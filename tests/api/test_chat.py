@@ -167,6 +167,18 @@ async def test_without_a_key_the_best_passages_are_quoted_and_cited(serving: Ser
     assert [event.name for event in events] == ["sources", "route", "delta", "done"]
 
 
+async def test_without_a_key_a_greeting_is_greeted_and_what_is_not_found_is_a_503(
+    serving: Serving,
+) -> None:
+    async with serving(openrouter_api_key_llama=None, anthropic_api_key=None) as client:
+        greeting = (await ask(client, message="Ciao! Come stai?")).json()
+        nothing = await ask(client, message=QUESTION, filters={"document_ids": ["it/none"]})
+
+    assert "Sono ZANTARA." in greeting["answer"]
+    assert greeting["degraded"] is True
+    assert nothing.status_code == 503
+
+
 async def test_without_a_key_and_without_quotes_the_503_says_what_to_set(
     serving: Serving,
 ) -> None:
@@ -403,3 +415,52 @@ async def test_an_error_of_our_own_is_a_500_that_says_nothing_of_the_inside(
     assert response.json()["request_id"]
     assert "planted" not in response.text
     assert "Zero" not in response.text
+
+
+async def test_a_client_who_does_not_read_is_given_up(
+    upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.streaming.SEND_LIMIT_S", 0.2)
+
+    async def flood(wire: Wire) -> None:
+        await wire.head()
+        while not wire.call.closed.is_set():
+            await wire.event(llama_chunk("x" * 10_000))
+
+    upstream.llama(flood)
+    body = json.dumps({"message": QUESTION, "stream": True}).encode()
+    async with serving() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port, limit=1)
+        writer.write(
+            b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        async with asyncio.timeout(10):
+            while not upstream.llama_calls:
+                await asyncio.sleep(0.01)
+            await upstream.llama_calls[0].closed.wait()
+        assert (await client.get("/health")).status_code == 200
+        writer.close()
+        del reader
+
+
+async def test_what_is_over_the_limit_is_refused_at_once_and_health_still_answers(
+    upstream: Upstream, serving: Serving
+) -> None:
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
+    async with serving(max_concurrent_requests=1) as client:
+        asking = asyncio.create_task(stream_chat(client, message=QUESTION))
+        async with asyncio.timeout(10):
+            while not upstream.llama_calls:
+                await asyncio.sleep(0.01)
+        refused = await ask(client, message=QUESTION)
+        health = await client.get("/health")
+        gate.set()
+        events = await asking
+
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["request_id"] == refused.headers["x-request-id"]
+    assert health.status_code == 200
+    assert text_of(events) == "Dieci miliardi."
