@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse
 from app import __version__
 from app.api.deps import ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
+from app.llm.attempt import Side
+from app.llm.circuit import CircuitState
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
@@ -62,33 +64,33 @@ async def ready(knowledge_base: KnowledgeBaseDep) -> Response:
 
 
 def ai_state(client: LlamaScoutClient) -> dict[str, str]:
-    """The guide's object for the state that the keys and settings make."""
-    llama_rejected = _rejected(client, LLAMA)
-    haiku_rejected = _rejected(client, HAIKU)
-    if client.llama and not llama_rejected and not client.force_haiku:
+    """The guide's object for the state that keys, settings and circuits make."""
+    not_llama = _why_not(client.llama, "OPENROUTER_API_KEY_LLAMA")
+    if client.force_haiku:
+        not_llama = "FORCE_HAIKU is set; unset it for Llama 4"
+    if not_llama is None:
         return _ACTIVE
-    if client.haiku and not haiku_rejected:
-        if client.force_haiku:
-            return {"status": f"{_HAIKU_ONLY} (FORCE_HAIKU is set; unset it for Llama 4)"}
-        if llama_rejected:
-            why = "OPENROUTER_API_KEY_LLAMA was rejected; replace it for Llama 4"
-            return {"status": f"{_HAIKU_ONLY} ({why})"}
-        return {"status": f"{_HAIKU_ONLY} (add OPENROUTER_API_KEY_LLAMA for Llama 4)"}
-    rejected = [
-        name
-        for name, is_rejected in (
-            ("OPENROUTER_API_KEY_LLAMA", llama_rejected),
-            ("ANTHROPIC_API_KEY", haiku_rejected),
-        )
-        if is_rejected
-    ]
-    status = f"{_NO_AI} ({' and '.join(rejected)} rejected)" if rejected else _NO_AI
-    return {"status": status, "setup_required": SETUP}
+    not_haiku = _why_not(client.haiku, "ANTHROPIC_API_KEY")
+    if not_haiku is None:
+        return {"status": f"{_HAIKU_ONLY} ({not_llama})"}
+    if client.llama is None and client.haiku is None:
+        return {"status": _NO_AI, "setup_required": SETUP}
+    return {"status": f"{_NO_AI} ({not_llama}; {not_haiku})", "setup_required": SETUP}
 
 
-def _rejected(client: LlamaScoutClient, ai: str) -> bool:
-    side = client.llama if ai == LLAMA else client.haiku
-    return side is not None and side.circuit.key_state is KeyState.REJECTED
+def _why_not(side: Side | None, variable: str) -> str | None:
+    """Why this model is not at work, and what to do; None when it is."""
+    name = "Llama 4" if variable == "OPENROUTER_API_KEY_LLAMA" else "Haiku"
+    if side is None:
+        return f"add {variable} for {name}"
+    if side.circuit.key_state is KeyState.REJECTED:
+        return f"{variable} was rejected; replace it for {name}"
+    if side.circuit.key_state is KeyState.OUT_OF_CREDIT:
+        return f"the credit of {variable} is spent; top it up for {name}"
+    if side.circuit.state is CircuitState.OPEN:
+        wait = round(side.circuit.retry_after_s)
+        return f"{name} is left alone after failures; it is tried again in {wait} s"
+    return None
 
 
 def _providers(client: LlamaScoutClient) -> dict[str, dict[str, str]]:

@@ -68,7 +68,7 @@ async def test_a_key_that_is_set_but_rejected_shows(upstream: Upstream, serving:
 
         upstream.anthropic_key = UNAUTHORISED
     async with serving() as client:
-        state = await until_status(client, "ANTHROPIC_API_KEY rejected")
+        state = await until_status(client, "ANTHROPIC_API_KEY was rejected")
         assert state["status"].startswith("❌ No AI configured")
         assert state["setup_required"] == NO_AI["setup_required"]
 
@@ -84,6 +84,23 @@ async def test_a_key_rejected_by_a_call_shows_and_the_next_call_goes_to_haiku_at
             answer = (await client.post("/chat", json={"message": "PT PMA?"})).json()
             assert answer["answer"] == expected
         assert "rejected" in (await ai(client))["status"]
+
+
+async def test_spent_credit_and_a_llama_that_is_left_alone_show(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.openrouter_key = status(200, {"data": {"limit_remaining": 0}})
+    async with serving() as client:
+        state = await until_status(client, "credit")
+        assert state["status"].startswith("⚡ Haiku-only mode (the credit of OPENROUTER_API_KEY")
+
+    upstream.openrouter_key = status(404)
+    upstream.llama(status(429, Retry_After="60"))
+    upstream.haiku(haiku_says("Uno."))
+    async with serving() as client:
+        await client.post("/chat", json={"message": "PT PMA?"})
+        state = await ai(client)
+    assert state["status"].startswith("⚡ Haiku-only mode (Llama 4 is left alone after failures")
 
 
 async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: Serving) -> None:
