@@ -21,6 +21,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value().strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError("expected one line of printable ASCII without spaces")
+    return SecretStr(key)
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_key)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Dollars = Annotated[float, Field(ge=0, le=1000)]
@@ -33,8 +41,8 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    openrouter_api_key_llama: SecretStr | None = None
-    anthropic_api_key: SecretStr | None = None
+    openrouter_api_key_llama: ApiKey | None = None
+    anthropic_api_key: ApiKey | None = None
     openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
     anthropic_base_url: HttpUrl = "https://api.anthropic.com"
     llama_model: str = "meta-llama/llama-4-scout"

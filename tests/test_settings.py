@@ -39,6 +39,8 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("FIRST_CONTENT_TIMEOUT_S", "-1"),
         ("OPENROUTER_BASE_URL", "openrouter.ai"),
         ("FORCE_HAIKU", "perhaps"),
+        ("ANTHROPIC_API_KEY", "sk-ant-planted\tX: y"),
+        ("OPENROUTER_API_KEY_LLAMA", "sk-or-v1-chiave è"),
     ],
 )
 def test_a_wrong_value_is_named_on_one_line(
@@ -51,6 +53,7 @@ def test_a_wrong_value_is_named_on_one_line(
         load_settings()
 
     assert variable in str(caught.value)
+    assert "planted" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -62,6 +65,13 @@ def test_keys_show_in_no_representation() -> None:
     )
 
     assert "planted" not in f"{settings!r}{settings}{settings.model_dump_json()}"
+
+
+def test_white_space_round_a_pasted_key_does_no_harm() -> None:
+    settings = Settings(_env_file=None, anthropic_api_key=" sk-ant-x\n")
+
+    assert settings.anthropic_api_key is not None
+    assert settings.anthropic_api_key.get_secret_value() == "sk-ant-x"
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

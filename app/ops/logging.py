@@ -41,9 +41,20 @@ def configure_logging(log_format: Literal["json", "console"]) -> None:
 
 
 def _renderers(log_format: Literal["json", "console"]) -> list[Processor]:
+    # Without the local variables that both show by default: those hold keys and prompts.
     if log_format == "console":
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(_to_json)]
+        return [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
+    transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [
+        structlog.processors.ExceptionRenderer(transformer),
+        structlog.processors.JSONRenderer(_to_json),
+    ]
 
 
 def _to_json(record: EventDict, **_: Any) -> str:
