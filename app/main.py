@@ -17,6 +17,7 @@ from app.api.startup_errors import StartupErrorMiddleware
 from app.chat.service import ChatService
 from app.llm.factory import open_client
 from app.ops.logging import configure_logging
+from app.ops.metrics import exporting
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
 
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
             client = await stack.enter_async_context(open_client(used))
+            stack.enter_context(exporting(used.metrics_port, client, knowledge_base))
             yield Resources(
                 chat=ChatService(
                     knowledge_base, client, extractive_fallback=used.extractive_fallback
@@ -46,6 +48,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="Answers on doing business in Indonesia, with sources.",
         lifespan=lifespan,
+        # A redirect would take its host from the caller's header.
+        redirect_slashes=False,
     )
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware)

@@ -6,7 +6,7 @@ The values are documented, one by one, in `.env.example`.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
@@ -16,13 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("expected a URL that starts with http:// or https://")
+    TypeAdapter(AnyHttpUrl).validate_python(value)
     return value.rstrip("/")
 
 
 def _key(value: SecretStr) -> SecretStr:
     key = value.get_secret_value().strip()
+    if not key:
+        raise ValueError("is blank; unset it or set it to a key")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ValueError("expected one line of printable ASCII without spaces")
     return SecretStr(key)
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
     log_format: Literal["json", "console"] = "console"
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from app.llm.llama_scout_client import LlamaScoutClient
 from app.main import create_app
 from app.settings import Settings
 
@@ -24,7 +25,19 @@ def settings_for(data_dir: Path, **values: Any) -> Settings:
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The service on a free port; yields a client of it."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    async with running_inside(settings) as (client, _):
+        yield client
+
+
+@asynccontextmanager
+async def running_inside(
+    settings: Settings,
+) -> AsyncIterator[tuple[httpx.AsyncClient, LlamaScoutClient]]:
+    """The service on a free port; yields a client of it, and the router inside."""
+    # asyncio switches Nagle's algorithm off only where the protocol is named; with it on,
+    # every request over a kept connection waits 40 ms for a delayed acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -33,7 +46,7 @@ async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
             assert not serving.done(), "the service did not start"
             await asyncio.sleep(0.005)
         async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-            yield client
+            yield client, server.lifespan.state["client"]
     finally:
         server.should_exit = True
         await serving

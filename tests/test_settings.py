@@ -9,7 +9,7 @@ from app.settings import ROOT, Settings, load_settings
 # Where the example shows something other than the default, on purpose.
 SHOWN_AS_EXAMPLE = {
     "llama_price_input", "llama_price_output", "haiku_price_input", "haiku_price_output",
-    "chroma_url", "knowledge_dir",
+    "chroma_url", "knowledge_dir", "metrics_port",
 }  # fmt: skip
 
 
@@ -38,6 +38,9 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("LOG_FORMAT", "xml"),
         ("FIRST_CONTENT_TIMEOUT_S", "-1"),
         ("OPENROUTER_BASE_URL", "openrouter.ai"),
+        ("OPENROUTER_BASE_URL", "http://"),
+        ("OPENROUTER_BASE_URL", "http://exa mple:99999/x"),
+        ("ANTHROPIC_API_KEY", "   "),
         ("FORCE_HAIKU", "perhaps"),
         ("ANTHROPIC_API_KEY", "sk-ant-planted\tX: y"),
         ("OPENROUTER_API_KEY_LLAMA", "sk-or-v1-chiave è"),

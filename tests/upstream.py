@@ -125,6 +125,18 @@ class Upstream:
     def haiku_calls(self) -> list[Call]:
         return [call for call in self.calls if call.path == HAIKU_PATH]
 
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._handlers)
+
+    def clear(self) -> None:
+        """Forget the calls and the steps: for a server that many tests share."""
+        self.calls.clear()
+        self.unexpected.clear()
+        for steps in self._steps.values():
+            steps.clear()
+
     def verify(self) -> None:
         """Fail on calls that no step was written for, and on steps that no call used."""
         assert not self.unexpected, f"calls without a step: {self.unexpected}"

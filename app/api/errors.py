@@ -13,13 +13,23 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
-from app.errors import AnswerUnavailable, FailureKind, ProviderError
+from app.errors import (
+    AnswerUnavailable,
+    FailureKind,
+    IndexNotReady,
+    ProviderError,
+    RetrievalError,
+)
 
 logger = structlog.get_logger(__name__)
 
 SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
 MAX_ERRORS = 20
+CLIENT_CLOSED_REQUEST = 499
+"""Nobody reads it; nginx's number, for what counts answers by their status."""
 
 
 def problem(
@@ -52,6 +62,8 @@ def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(AnswerUnavailable)(_unavailable)
     app.exception_handler(ProviderError)(_refused)
+    app.exception_handler(RetrievalError)(_no_knowledge)
+    app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(Exception)(_crashed)
 
 
@@ -62,21 +74,26 @@ async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
     return problem(error.status_code, detail, headers=headers)
 
 
-async def _invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    found = error.errors()[:MAX_ERRORS]
+    if found[0]["type"] == "json_invalid":
+        return problem(400, f"the body is not valid JSON at byte {found[0]['loc'][-1]}")
+    given = request.headers.get("content-type", "")
+    if found[0]["loc"] == ("body",) and not given.startswith("application/json"):
+        return problem(415, "send JSON, with the header content-type: application/json")
     errors = [
-        {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]}
-        for e in error.errors()[:MAX_ERRORS]
+        {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]} for e in found
     ]
     return problem(422, "the request is not of the documented form", errors=errors)
 
 
 async def _unavailable(_: Request, error: AnswerUnavailable) -> JSONResponse:
     if not error.failures:
-        return problem(503, "No AI configured", setup_required=SETUP)
+        return problem(503, str(error), setup_required=SETUP)
     wait = max(1, round(error.retry_after_s))
     return problem(
         503,
-        f"no model could answer; try again in {wait} s",
+        f"{error}; try again in {wait} s",
         headers={"Retry-After": str(wait)},
         causes={name: failure.kind for name, failure in error.failures.items()},
     )
@@ -93,6 +110,21 @@ async def _refused(_: Request, error: ProviderError) -> JSONResponse:
             return problem(400, "no model accepted this conversation", kind=error.kind)
         case _:
             raise error  # the router turns every other kind into AnswerUnavailable
+
+
+async def _no_knowledge(_: Request, error: RetrievalError) -> JSONResponse:
+    retry = {"Retry-After": "5"}
+    if isinstance(error, IndexNotReady):
+        return problem(503, "the index is being built", headers=retry)
+    # The message names files of this machine.
+    logger.error("the knowledge base failed", reason=str(error))
+    detail = "the knowledge base cannot be read or written at the moment"
+    return problem(503, detail, headers=retry)
+
+
+async def _left(_: Request, __: ClientDisconnect) -> Response:
+    logger.info("the client hung up before its answer")
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _crashed(_: Request, error: Exception) -> JSONResponse:

@@ -30,7 +30,7 @@ _HAIKU_ONLY = "⚡ Haiku-only mode"
 _NO_AI = "❌ No AI configured"
 
 
-@router.get("/health")
+@router.api_route("/health", methods=["GET", "HEAD"])
 async def health(
     request: Request, client: ClientDep, knowledge_base: KnowledgeBaseDep
 ) -> JSONResponse:
@@ -75,7 +75,8 @@ def ai_state(client: LlamaScoutClient) -> dict[str, str]:
         return {"status": f"{_HAIKU_ONLY} ({not_llama})"}
     if client.llama is None and client.haiku is None:
         return {"status": _NO_AI, "setup_required": SETUP}
-    return {"status": f"{_NO_AI} ({not_llama}; {not_haiku})", "setup_required": SETUP}
+    setup = "Set ANTHROPIC_API_KEY or unset FORCE_HAIKU" if client.force_haiku else SETUP
+    return {"status": f"{_NO_AI} ({not_llama}; {not_haiku})", "setup_required": setup}
 
 
 def _why_not(side: Side | None, variable: str) -> str | None:
@@ -109,10 +110,9 @@ def _providers(client: LlamaScoutClient) -> dict[str, dict[str, str]]:
 def _measured(client: LlamaScoutClient) -> dict[str, Any]:
     """Since the start of the process; dollars are of calls whose price is known."""
     ledger = client.ledger
-    answered = ledger.answered
     return {
         "calls": {ai: ledger.calls(ai) for ai in (LLAMA, HAIKU)},
-        "fallback_rate": round(ledger.fallbacks / answered, 4) if answered else None,
+        "fallback_rate": round(ledger.fallbacks / ledger.turns, 4) if ledger.turns else None,
         "median_ttft_ms": {ai: ledger.median_ttft_ms(ai) for ai in (LLAMA, HAIKU)},
         "cost_usd": round(ledger.cost_usd, 6),
         "saved_usd": round(ledger.saved_usd, 6),

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 14.0
+"""Proxies and clients give up at 15 s or later."""
 SEND_LIMIT_S = 30.0
 """How long a client may leave what was sent unread before it is given up."""
 

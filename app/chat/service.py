@@ -68,8 +68,11 @@ class ChatService:
                 async for event in events:
                     yield event
         except AnswerUnavailable as error:
-            if not (self._extractive_fallback and (found.passages or found.small_talk)):
+            if not self._extractive_fallback:
                 raise
+            if not (found.passages or found.small_talk):
+                message = f"{error}, and nothing was found to quote"
+                raise AnswerUnavailable(message, error.failures) from error
             for extract in self._extract(found, error):
                 yield extract
 

@@ -95,19 +95,17 @@ class Attempt:
             self.reason,
             continued=self.request.continues,
         )
-        stream = timed(
-            provider.stream(self.request),
-            self.limits,
-            self.deadline,
-            may_be_empty=self.request.continues,
-        )
+        stream = timed(provider.stream(self.request), self.limits, self.deadline)
         async with aclosing(stream):
             async for event in stream:
+                if isinstance(event, Completed):
+                    self._completed = event
+                    if self._ttft_ms is None and not self.request.continues:
+                        raise ProviderError(FailureKind.EMPTY, "an answer without content")
                 if self._ttft_ms is None:
                     self._ttft_ms = (clock() - started) * 1000
                     yield route
                 if isinstance(event, Completed):
-                    self._completed = event
                     return
                 if isinstance(event, TextDelta):
                     self._written += len(event.text)

@@ -71,6 +71,8 @@ class Circuit:
     @property
     def retry_after_s(self) -> float:
         """Seconds until the next call may go through; 0 when one may now."""
+        if self.state is CircuitState.CLOSED:
+            return 0.0
         return max(0.0, self._open_until - self._clock()) if self._opened else 0.0
 
     def admit(self) -> "Permit | None":
@@ -84,12 +86,16 @@ class Circuit:
         return self._probe
 
     def key_checked(self, state: KeyState) -> None:
-        """Take the answer of the provider's key endpoint; UNKNOWN changes nothing."""
+        """Take the answer of the provider's key endpoint; UNKNOWN changes nothing.
+
+        A key that works again closes the circuit, but no sooner than a deadline that
+        stands: OpenRouter's endpoint knows of the key's limit, not of the account's credit.
+        """
         if state is KeyState.UNKNOWN:
             return
         healed = self._key_is_bad and state is KeyState.VALID
         self.key_state = state
-        if healed:
+        if healed and self._clock() >= self._open_until:
             self._close()
 
     @property
@@ -127,6 +133,8 @@ class Circuit:
         transient = error.kind is FailureKind.PAYMENT and error.retry_after_s is not None
         if error.kind in _KEY_FAULTS and not transient:
             self.key_state = _KEY_FAULTS[error.kind]
+        if error.kind is FailureKind.PAYMENT and not transient:
+            self._open_for(MAX_COOL_DOWN_S)
         if error.retry_after_s is not None:
             self._open_for(error.retry_after_s)
         elif error.kind is FailureKind.RATE_LIMIT:

@@ -15,6 +15,7 @@ from app.settings import Settings
 @asynccontextmanager
 async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
     """The router with the sides whose keys are set; watches the keys, closes at the end."""
+    prices = _prices(settings)
     client = LlamaScoutClient(
         _llama(settings),
         _haiku(settings),
@@ -24,7 +25,7 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
             idle_s=settings.idle_timeout_s,
             total_s=settings.total_timeout_s,
         ),
-        prices=_prices(settings),
+        prices=prices,
         haiku_model=settings.haiku_model,
         circuit_breaker=settings.circuit_breaker,
         hedge_after_s=settings.hedge_after_ms / 1000,
@@ -32,6 +33,9 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
         haiku_context_tokens=settings.haiku_context_tokens,
         continue_mid_answer=settings.mid_answer_failure == "continue",
     )
+    if client.llama or client.haiku:
+        # Loading the price table takes 0.3 s: not in the middle of the first answer.
+        await asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
     watching = asyncio.create_task(client.watch_keys())
     try:
         yield client

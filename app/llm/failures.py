@@ -5,6 +5,7 @@ the HTTP status. Facts: OpenRouter's and Anthropic's error pages, November 2026.
 """
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -91,19 +92,25 @@ def failure_from_response(
     """
     error = error or {}
     metadata = error.get("metadata")
-    named = metadata.get("error_type") if isinstance(metadata, Mapping) else error.get("type")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    named = metadata.get("error_type") or error.get("type")
     code = _as_status(error.get("code"))
     effective = code if code is not None and status < 400 else status
     kind = _BY_TYPE.get(str(named)) or kind_of_status(effective)
     retry_after_s = retry_after_seconds(headers.get("retry-after"))
-    if kind is FailureKind.PERMISSION and isinstance(metadata, Mapping) and "reasons" in metadata:
+    if retry_after_s is None and kind in (FailureKind.RATE_LIMIT, FailureKind.PERMISSION):
+        retry_after_s = _resets_in_s(headers, metadata)
+    if kind is FailureKind.PERMISSION and "reasons" in metadata:
         kind = FailureKind.CONTENT_FILTER  # OpenRouter's moderation is a 403 that lists reasons
     if kind is FailureKind.BAD_REQUEST and _speaks_of_context(error.get("message")):
         kind = FailureKind.CONTEXT_LENGTH
     if kind is FailureKind.BAD_REQUEST and _speaks_of_credit(error.get("message")):
         kind = FailureKind.PAYMENT
     # The provider's own words stay out: they may echo the key or the prompt.
-    return ProviderError(kind, f"HTTP {effective}", status=effective, retry_after_s=retry_after_s)
+    detail = f"HTTP {effective}"
+    if kind is FailureKind.CONTEXT_LENGTH:
+        detail = _excess(error.get("message")) or detail
+    return ProviderError(kind, detail, status=effective, retry_after_s=retry_after_s)
 
 
 def kind_of_status(status: int) -> FailureKind:
@@ -129,6 +136,33 @@ def _speaks_of_context(message: object) -> bool:
 def _speaks_of_credit(message: object) -> bool:
     text = str(message).lower()
     return "credit balance" in text or "usage limits" in text or "spend limit" in text
+
+
+def _excess(message: object) -> str | None:
+    """By how much a conversation is too long: both APIs name its length and the window."""
+    numbers = [int(digits) for digits in re.findall(r"\b\d{4,9}\b", str(message))[:2]]
+    if len(numbers) < 2:
+        return None
+    return (
+        f"the conversation is about {max(numbers) - min(numbers)} tokens over the model's window, "
+        f"{min(numbers)} tokens"
+    )
+
+
+def _resets_in_s(headers: Mapping[str, str], metadata: Mapping[str, Any]) -> float | None:
+    """Seconds until a limit of OpenRouter's ends, given in milliseconds since 1970.
+
+    In a header or, where the limit is of the provider behind it, in the error.
+    """
+    nested = metadata.get("headers")
+    given = headers.get("x-ratelimit-reset")
+    if given is None and isinstance(nested, Mapping):
+        given = nested.get("X-RateLimit-Reset")
+    try:
+        seconds = float(str(given)) / 1000 - time.time()
+    except ValueError:
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else None
 
 
 def failure_from_transport(error: BaseException) -> ProviderError:

@@ -1,5 +1,6 @@
 """Claude Haiku 4.5 through the official SDK."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -14,6 +15,7 @@ from app.events import TextDelta
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_wire import MessageStream, message_params, tool_params
 from app.llm.provider import ChatRequest, KeyState, ProviderEvent
+from app.llm.responses import MAX_BODY_BYTES, is_event_stream, require_event_stream
 from app.llm.sse import SSEDecoder
 
 KEY_CHECK_TIMEOUT_S = 5.0
@@ -38,6 +40,7 @@ class HaikuProvider:
                 timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
                 limits=httpx2.Limits(max_connections=2000, keepalive_expiry=30),
                 follow_redirects=False,
+                event_hooks={"response": [_bound]},
             ),
             timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
         )
@@ -49,19 +52,19 @@ class HaikuProvider:
         """
         message = MessageStream(self.model, tools_given=bool(request.tools))
         try:
-            async with (
-                self._client.messages.with_streaming_response.create(
-                    model=self.model,
-                    max_tokens=request.max_tokens,
-                    messages=message_params(request),
-                    system=request.system or anthropic.omit,
-                    tools=tool_params(request) or anthropic.omit,
-                    stream=True,
-                ) as response,
-                aclosing(_deltas(response.iter_bytes(), message)) as deltas,
-            ):
-                async for delta in deltas:
-                    yield delta
+            async with self._client.messages.with_streaming_response.create(
+                model=self.model,
+                max_tokens=request.max_tokens,
+                messages=message_params(request),
+                system=request.system or anthropic.omit,
+                tools=tool_params(request) or anthropic.omit,
+                stream=True,
+            ) as response:
+                chunks = response.iter_bytes()
+                await require_event_stream(response.status_code, response.headers, chunks)
+                async with aclosing(_deltas(chunks, message)) as deltas:
+                    async for delta in deltas:
+                        yield delta
         except anthropic.APIStatusError as error:
             raise _failure_from_status(error) from error
         except (anthropic.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
@@ -72,16 +75,51 @@ class HaikuProvider:
     async def check_key(self) -> KeyState:
         """Ask for the model's description: free, and it needs the key."""
         try:
-            await self._client.models.retrieve(self.model, timeout=KEY_CHECK_TIMEOUT_S)
+            async with asyncio.timeout(KEY_CHECK_TIMEOUT_S):
+                await self._client.models.retrieve(self.model)
         except (anthropic.AuthenticationError, anthropic.PermissionDeniedError):
             return KeyState.REJECTED
-        except (anthropic.APIError, httpx2.HTTPError, aiohttp.ClientError, ValueError):
+        except (
+            anthropic.APIError,
+            httpx2.HTTPError,
+            aiohttp.ClientError,
+            ValueError,
+            TimeoutError,
+        ):
             return KeyState.UNKNOWN
         return KeyState.VALID
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Cut off what is read whole, by the SDK and unpacked: all but an answer's stream."""
+    is_answer = response.request.method == "POST" and is_event_stream(response.headers)
+    if not (is_answer and response.status_code == 200):
+        response.headers.pop("content-encoding", None)
+        assert isinstance(response.stream, httpx2.AsyncByteStream), "of an async client"
+        response.stream = _FirstBytes(response.stream)
+
+
+class _FirstBytes(httpx2.AsyncByteStream):
+    """A body that ends after `MAX_BODY_BYTES`."""
+
+    def __init__(self, body: httpx2.AsyncByteStream) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = MAX_BODY_BYTES
+        async for chunk in self._body:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._body.aclose()
 
 
 async def _deltas(

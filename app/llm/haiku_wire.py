@@ -44,7 +44,7 @@ class _Usage(msgspec.Struct):
 
 class _Start(msgspec.Struct):
     model: str
-    usage: _Usage
+    usage: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -53,7 +53,7 @@ class _Event(msgspec.Struct):
     message: _Start | None = None
     content_block: _Block | None = None
     delta: _Delta | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: dict[str, Any] | None = None
 
 
@@ -87,14 +87,17 @@ class MessageStream:
         if event.message is not None:
             self._model = event.message.model
             self._take_usage(event.message.usage)
-        if event.usage is not None:
-            self._take_usage(event.usage)
+        self._take_usage(event.usage)
         if event.content_block is not None and event.content_block.type == "tool_use":
             self._open_call(event.index, event.content_block)
         self.stopped = self.stopped or event.type == "message_stop"
         return self._take_delta(event.index, event.delta) if event.delta is not None else None
 
-    def _take_usage(self, usage: _Usage) -> None:
+    def _take_usage(self, given: Any) -> None:
+        try:
+            usage = msgspec.convert(given or {}, _Usage)
+        except msgspec.ValidationError:
+            return  # a bill that cannot be read does not spoil the answer
         # Cumulative, so the last one replaces; cache reads and writes are not in it.
         if usage.input_tokens is not None:
             self._input_tokens = (

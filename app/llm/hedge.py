@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from app.errors import ProviderError
+from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent
 
 Events = AsyncGenerator[LLMEvent]
@@ -39,8 +39,11 @@ async def _first_to_speak(
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if not isinstance(task.exception(), ProviderError):
+            error = task.exception()
+            if not isinstance(error, ProviderError):
                 return task.result(), racers[task]
+            if error.kind is FailureKind.CONTENT_FILTER:
+                raise error  # a refused prompt is not shopped around
         if not waiting:
             raise next(error for task in done if (error := task.exception()))
 

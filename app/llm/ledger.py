@@ -40,7 +40,10 @@ class Ledger:
     def __init__(self, prices: PriceList, haiku_model: str) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Calls by (`llama-scout` or `haiku`, outcome)."""
+        self.turns = 0
+        """Turns that were to be answered, by whichever model."""
         self.fallbacks = 0
+        """Turns that went on to Haiku because Llama failed or was left alone."""
         self.cost_usd = 0.0
         self.saved_usd = 0.0
         self._prices = prices
@@ -66,17 +69,11 @@ class Ledger:
     def record(self, entry: Entry) -> None:
         """Add a call. Unknown costs add nothing."""
         self.outcomes[entry.ai, entry.outcome] += 1
-        self.fallbacks += entry.fallback
         self.cost_usd += entry.cost_usd or 0.0
         self.saved_usd += entry.saved_usd or 0.0
         if entry.ttft_ms is not None:
             window = self._ttft_ms.setdefault(entry.ai, deque(maxlen=LATENCY_WINDOW))
             window.append(entry.ttft_ms)
-
-    @property
-    def answered(self) -> int:
-        """Calls that gave an answer."""
-        return sum(n for (_, outcome), n in self.outcomes.items() if outcome == SUCCESS)
 
     def calls(self, ai: str) -> int:
         """Calls of one model, however they ended."""

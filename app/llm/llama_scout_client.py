@@ -43,6 +43,9 @@ Model = Literal["auto", "llama-scout", "haiku"]
 
 KEY_RECHECK_S = 30.0
 DEFAULT_MAX_TOKENS = 2048
+HEDGED = "hedged"
+KEPT_FOR_THE_NEXT = 1 / 3
+"""The part of the total limit that a model leaves to the one behind it."""
 
 _PASSING = {
     FailureKind.OVERLOADED,
@@ -157,16 +160,19 @@ class LlamaScoutClient:
         """
         request = ChatRequest(messages, system, max_tokens, temperature, tools)
         sides, reason = self._plan(model, has_tools=bool(tools))
-        turn = Turn(request, asyncio.get_running_loop().time() + self._limits.total_s, whole)
+        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        turn = Turn(request, sides, deadline, whole)
+        self.ledger.turns += 1
         # The last one has nobody behind it, so it may be asked once more.
         for side in [*sides, *sides[-1:]]:
             if side.ai in turn.failures and not await self._worth_another_try(turn, side):
                 break
-            if side.ai == HAIKU and LLAMA in turn.failures:
+            if side.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
+                self.ledger.fallbacks += 1
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
             events = self._call(turn, side, reason)
             if events is None:
-                reason = turn.failures[side.ai].kind
+                reason = self._reason_after(turn, side, reason)
                 continue
             if side.ai == LLAMA and self._hedge_after_s and self.haiku in sides:
                 events = hedged(events, partial(self._hedge, turn), self._hedge_after_s)
@@ -178,7 +184,7 @@ class LlamaScoutClient:
                             turn.said += event.text
                         yield event
             except ProviderError as error:
-                reason = error.kind
+                reason = self._reason_after(turn, side, reason)
                 if error.kind is FailureKind.CONTENT_FILTER or (turn.said and not self._goes_on):
                     break
             else:
@@ -221,26 +227,42 @@ class LlamaScoutClient:
                 retry_after_s=side.circuit.retry_after_s,
             )
             return None
+        kept = 0.0 if side is turn.sides[-1] else self._limits.total_s * KEPT_FOR_THE_NEXT
         attempt = Attempt(
-            side, request, permit, self.ledger, self._limits, turn.deadline, reason, turn.whole
+            side,
+            request,
+            permit,
+            self.ledger,
+            self._limits,
+            turn.deadline - kept,
+            reason,
+            turn.whole,
         )
         return turn.noting(side.ai, attempt.run())
 
     def _hedge(self, turn: Turn) -> AsyncGenerator[LLMEvent] | None:
         assert self.haiku is not None, "only hedged where Haiku is there"
-        return self._call(turn, self.haiku, "hedged")
+        return self._call(turn, self.haiku, HEDGED)
 
     async def _worth_another_try(self, turn: Turn, side: Side) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""
-        if turn.said or turn.failures[side.ai].kind not in _PASSING:
+        failure, asked_at = turn.failures[side.ai], turn.asked_at.get(side.ai, [])
+        if turn.said or failure.kind not in _PASSING or len(asked_at) != 1:
             return False
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
-        wait = side.circuit.retry_after_s + jitter
+        wait = max(side.circuit.retry_after_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
-        if now + wait > min(turn.asked_at[side.ai] + self._limits.first_content_s, turn.deadline):
+        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.deadline):
             return False
         await asyncio.sleep(wait)
         return True
+
+    def _reason_after(self, turn: Turn, side: Side, reason: str | None) -> str | None:
+        """Why the model after `side` is called; another try of the last has the reason it had."""
+        if side is turn.sides[-1]:
+            return reason
+        # Where the side itself did not fail, its hedge had won, and broke off.
+        return turn.failures[side.ai].kind if side.ai in turn.failures else HEDGED
 
     def _usable(self) -> list[Side]:
         return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]

@@ -1,9 +1,8 @@
 """Llama 4 Scout behind OpenRouter, or any server that speaks OpenAI's chat completions."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 import aiohttp
 import httpx
@@ -11,14 +10,14 @@ import msgspec
 from httpx_aiohttp import HttpxAiohttpClient
 from pydantic import SecretStr
 
-from app.errors import FailureKind, ProviderError
+from app.errors import ProviderError
 from app.events import TextDelta
-from app.llm.failures import failure_from_response, failure_from_transport
+from app.llm.failures import failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
-from app.llm.provider import ChatRequest, KeyState, ProviderEvent
+from app.llm.provider import ChatRequest, Ending, KeyState, ProviderEvent
+from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
-MAX_ERROR_BYTES = 64_000
 USAGE_GRACE_S = 2.0
 """How long the usage may follow the finish reason; the answer is whole without it."""
 KEY_CHECK_TIMEOUT_S = 5.0
@@ -56,28 +55,33 @@ class OpenRouterProvider:
         body = request_body(request, self.model)
         try:
             async with self._client.stream("POST", "/chat/completions", content=body) as response:
-                await _require_event_stream(response)
+                chunks = response.aiter_raw()
+                await require_event_stream(response.status_code, response.headers, chunks)
                 completion = Completion(self.model, tools_given=bool(request.tools))
-                async with aclosing(_deltas(response, completion)) as deltas:
-                    async for delta in deltas:
-                        yield delta
+                async with aclosing(_told(chunks, completion)) as told:
+                    async for event in told:
+                        yield event
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise failure_from_transport(error) from error
-        for event in completion.closing_events():
-            yield event
+        for closing in completion.closing_events():
+            yield closing
 
     async def check_key(self) -> KeyState:
         """Ask `GET {base_url}/key`: free, and a completion is never a health check."""
         try:
-            response = await self._client.get("/key", timeout=KEY_CHECK_TIMEOUT_S)
-        except (httpx.HTTPError, aiohttp.ClientError):
+            async with (
+                asyncio.timeout(KEY_CHECK_TIMEOUT_S),
+                self._client.stream("GET", "/key") as response,
+            ):
+                described = await read_bounded(response.aiter_raw())
+        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError):
             return KeyState.UNKNOWN
         if response.status_code in (401, 403):
             return KeyState.REJECTED
         if response.status_code != 200:
             return KeyState.UNKNOWN  # a compatible server need not have this endpoint
         try:
-            remaining = msgspec.json.decode(response.content, type=_KeyAnswer).data.limit_remaining
+            remaining = msgspec.json.decode(described, type=_KeyAnswer).data.limit_remaining
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return KeyState.UNKNOWN
         spent = remaining is not None and remaining <= 0
@@ -96,53 +100,33 @@ class _KeyAnswer(msgspec.Struct):
     data: _Key
 
 
-class _ErrorAnswer(msgspec.Struct):
-    error: dict[str, Any] | None = None
-
-
-async def _deltas(response: httpx.Response, completion: Completion) -> AsyncGenerator[TextDelta]:
-    """The text of the stream, up to `[DONE]`, its end, or a silence after the finish reason."""
-    decoder = SSEDecoder()
-    chunks = response.aiter_raw()
-    while True:
-        try:
-            async with asyncio.timeout(USAGE_GRACE_S if completion.finished else None):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            return
-        except (httpx.HTTPError, aiohttp.ClientError):
+async def _told(
+    chunks: AsyncIterator[bytes], completion: Completion
+) -> AsyncGenerator[TextDelta | Ending]:
+    """The text of the stream, up to the finish reason; what may follow is only the usage."""
+    async with aclosing(_events(chunks)) as events:
+        async for data in events:
+            if delta := completion.take(data):
+                yield delta
             if completion.finished:
-                return  # nothing but the usage was still to come
-            raise
-        if chunk is None:
-            return
+                yield Ending()
+                await _take_usage(events, completion)
+                return
+
+
+async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    decoder = SSEDecoder()
+    async for chunk in chunks:
         for data in decoder.feed(chunk):
             if data == b"[DONE]":
                 return
-            if delta := completion.take(data):
-                yield delta
+            yield data
 
 
-async def _require_event_stream(response: httpx.Response) -> None:
-    """Raise the failure that any answer other than an event stream stands for."""
-    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if response.status_code == 200 and content_type == "text/event-stream":
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise ProviderError(FailureKind.PROTOCOL, "a compressed answer that nobody asked for")
-        return
+async def _take_usage(events: AsyncIterator[bytes], completion: Completion) -> None:
     try:
-        error = msgspec.json.decode(await _read_bounded(response), type=_ErrorAnswer).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        error = None
-    if response.status_code == 200 and error is None:
-        raise ProviderError(FailureKind.PROTOCOL, "HTTP 200 that is not an event stream")
-    raise failure_from_response(response.status_code, response.headers, error)
-
-
-async def _read_bounded(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_ERROR_BYTES:
-            break
-    return bytes(body[:MAX_ERROR_BYTES])
+        async with asyncio.timeout(USAGE_GRACE_S):
+            async for data in events:
+                completion.take(data)
+    except (TimeoutError, ProviderError, httpx.HTTPError, aiohttp.ClientError):
+        return  # the answer is whole already: nothing that follows can spoil it

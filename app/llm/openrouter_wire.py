@@ -51,7 +51,7 @@ class _Usage(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     model: str | None = None
-    usage: _Usage | None = None
+    usage: Any = None
     error: dict[str, Any] | None = None
 
 
@@ -83,18 +83,27 @@ class Completion:
             raise failure_from_response(200, {}, chunk.error)
         self._model = chunk.model or self._model
         if chunk.usage is not None:
-            self._usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-            self._billed_usd = chunk.usage.cost
+            self._take_usage(chunk.usage)
         if not chunk.choices or self.finished:
             return None
         return self._take_choice(chunk.choices[0])
 
+    def _take_usage(self, given: Any) -> None:
+        try:
+            usage = msgspec.convert(given, _Usage)
+        except msgspec.ValidationError:
+            return  # a bill that cannot be read does not spoil the answer
+        self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        self._billed_usd = usage.cost
+
     def _take_choice(self, choice: _Choice) -> TextDelta | None:
+        if choice.error is not None:
+            raise failure_from_response(200, {}, choice.error)
         delta = choice.delta or _Delta()
         for call in delta.tool_calls or ():
             self._take_call(call)
         if choice.finish_reason is not None:
-            self._take_finish(choice.finish_reason, choice.error)
+            self._take_finish(choice.finish_reason)
         return TextDelta(delta.content) if delta.content else None
 
     def _take_call(self, delta: _ToolCallDelta) -> None:
@@ -106,11 +115,11 @@ class Completion:
             call.function.name = delta.function.name or call.function.name
             call.function.arguments = f"{call.function.arguments}{delta.function.arguments or ''}"
 
-    def _take_finish(self, reason: str, error: dict[str, Any] | None) -> None:
+    def _take_finish(self, reason: str) -> None:
         if reason == "content_filter":
             raise ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused")
         if reason not in _FINISH_REASONS:
-            raise failure_from_response(502, {}, error)
+            raise ProviderError(FailureKind.SERVER, "the model broke off with an error")
         self._finish_reason = _FINISH_REASONS[reason]
         self.finished = True
 

@@ -29,7 +29,11 @@ class PriceList:
 
     def price(self, provider: str, model: str) -> Price | None:
         """The price of a model, None when nobody knows it."""
-        return self._configured.get((provider, model)) or _library_price(provider, model)
+        for (name, configured), price in self._configured.items():
+            # Answers name a dated version (claude-haiku-4-5-20251001), settings an alias of it.
+            if name == provider and f"{model}-".startswith(f"{configured}-"):
+                return price
+        return _library_price(provider, model)
 
 
 @lru_cache(maxsize=256)

@@ -50,6 +50,14 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The answer is whole; the provider may wait a moment more for its bill.
+
+    No time limit may take the answer for one that broke off any more.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The model said that it was finished.
 
@@ -63,7 +71,7 @@ class Completed:
     billed_usd: float | None
 
 
-ProviderEvent = TextDelta | ToolCall | Completed
+ProviderEvent = TextDelta | ToolCall | Ending | Completed
 
 
 class KeyState(StrEnum):

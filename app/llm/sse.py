@@ -9,6 +9,9 @@ from app.errors import FailureKind, ProviderError
 MAX_EVENT_BYTES = 1_000_000
 """Far above any chunk of a chat completion (a few hundred bytes)."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""May stand at the very start of a stream, and belongs to no line."""
+
 
 class SSEDecoder:
     """Incremental decoder: bytes in, the `data` of whole events out.
@@ -22,6 +25,7 @@ class SSEDecoder:
         self._unfinished: list[bytes] = []
         self._data: list[bytes] = []
         self._size = 0
+        self._at_the_start = True
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that `chunk` completes.
@@ -37,6 +41,9 @@ class SSEDecoder:
         lines = b"".join(self._unfinished).splitlines(keepends=True)
         # A CR at the very end may be the first half of a CRLF: wait for the rest.
         self._unfinished = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        if self._at_the_start and lines:
+            self._at_the_start = False
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         events = [event for line in lines if (event := self._take(line)) is not None]
         self._size = sum(map(len, self._data))
         self._grow(sum(map(len, self._unfinished)))

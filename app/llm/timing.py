@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
-from app.llm.provider import Completed, ProviderEvent
+from app.llm.provider import Completed, Ending, ProviderEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +23,29 @@ async def timed(
     stream: AsyncGenerator[ProviderEvent],
     limits: TimeLimits,
     deadline: float,
-    *,
-    may_be_empty: bool = False,
-) -> AsyncGenerator[ProviderEvent]:
+) -> AsyncGenerator[TextDelta | ToolCall | Completed]:
     """Pass on `stream`'s events, from the first real content to `Completed`.
 
     White space alone is not content: it is held back, does not move the timers,
-    and an answer of nothing else is empty. `deadline` is in the loop's time.
-    Raises `ProviderError` for a limit that is passed and, unless it
-    `may_be_empty`, for an empty answer.
+    and is dropped when nothing else follows. `deadline` is in the loop's time.
+    `Ending` is not passed on. Raises `ProviderError` for a limit that is passed.
     """
     clock = asyncio.get_running_loop().time
     limit = (clock() + limits.first_content_s, FailureKind.TIMEOUT_FIRST_CONTENT)
     held_back = ""
-    started = False
+    started = ending = False
     async with aclosing(stream):
         while True:
             until, kind = min(limit, (deadline, FailureKind.TIMEOUT_TOTAL))
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(None if ending else until):
                     event = await anext(stream)
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None
+            if isinstance(event, Ending):
+                ending = True
+                continue
             if isinstance(event, Completed):
-                if not (started or may_be_empty):
-                    raise ProviderError(FailureKind.EMPTY, "an answer without content")
                 yield event
                 return
             if isinstance(event, TextDelta) and not started:

@@ -1,12 +1,13 @@
 """What is known of one turn while its models are tried, and how it ends when none finished."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
+from app.llm.attempt import Side
 from app.llm.provider import ChatRequest
 
 _THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
@@ -17,16 +18,18 @@ class Turn:
     """One turn. `deadline` is in the loop's time; `said` is what the caller was sent."""
 
     request: ChatRequest
+    sides: Sequence[Side]
+    """The models to try, in order."""
     deadline: float
     whole: bool
     said: str = ""
     failures: dict[str, ProviderError] = field(default_factory=dict)
-    asked_at: dict[str, float] = field(default_factory=dict)
-    """When each model was first called, in the loop's time."""
+    asked_at: dict[str, list[float]] = field(default_factory=dict)
+    """When each model was called, in the loop's time."""
 
     async def noting(self, ai: str, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
         """The events of a call, whose failure is noted on its way."""
-        self.asked_at.setdefault(ai, asyncio.get_running_loop().time())
+        self.asked_at.setdefault(ai, []).append(asyncio.get_running_loop().time())
         try:
             async with aclosing(events):
                 async for event in events:
@@ -45,4 +48,5 @@ class Turn:
         kinds = {failure.kind for failure in self.failures.values()}
         if last is not None and kinds <= _THE_REQUESTS_OWN:
             raise last
-        raise AnswerUnavailable("no model could answer", self.failures)
+        message = "no model could answer" if self.failures else "No AI configured"
+        raise AnswerUnavailable(message, self.failures)

@@ -35,6 +35,10 @@ def configure_logging(log_format: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # Started from its own command line, uvicorn has set up its own way of logging.
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
     # One line per outgoing request, with its URL: the router's own lines say more.
     for name in ("httpx", "httpx2", "chromadb", "anthropic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -50,7 +50,9 @@ class Answer(BaseModel):
     sources: list[Source]
     used_rag: bool
     usage: TokenUsage
-    cost_usd: float | None = Field(description="US dollars; null when no price is known.")
+    cost_usd: float | None = Field(
+        description="US dollars of the call that finished the answer; null when no price is known."
+    )
     saved_usd: float | None = Field(description="US dollars less than on Haiku.")
     ttft_ms: float | None = Field(description="Time to the model's first token.")
     latency_ms: float
@@ -102,8 +104,8 @@ class AnswerFold:
                 output_tokens=finished.usage.output_tokens,
                 estimated=finished.usage.estimated,
             ),
-            cost_usd=finished.cost_usd,
-            saved_usd=finished.saved_usd,
+            cost_usd=_rounded(finished.cost_usd),
+            saved_usd=_rounded(finished.saved_usd),
             ttft_ms=finished.ttft_ms and round(finished.ttft_ms, 1),
             latency_ms=round(latency_ms, 1),
             request_id=request_id,
@@ -122,3 +124,8 @@ def source(n: int, passage: Passage) -> Source:
         score=round(passage.score, 6),
         text=passage.text,
     )
+
+
+def _rounded(dollars: float | None) -> float | None:
+    # A hundredth of the price of a token is noise of the arithmetic.
+    return None if dollars is None else round(dollars, 9)

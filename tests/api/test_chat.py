@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from app.api import streaming
 from tests.conftest import Serving
 from tests.service import sent_events, stream_chat, text_of
 from tests.upstream import (
@@ -160,8 +161,10 @@ async def test_without_a_key_the_best_passages_are_quoted_and_cited(serving: Ser
     assert answer["degraded"] is True
     assert answer["answer"].startswith("Nessun modello è disponibile")
     assert "[1]" in answer["answer"]
-    last_line = answer["sources"][0]["text"].splitlines()[-1]
-    assert f"> {last_line}" in answer["answer"]
+    for source in answer["sources"][:3]:
+        last_line = source["text"].splitlines()[-1]
+        assert f"> {last_line}" in answer["answer"]
+        assert f"[{source['n']}]" in answer["answer"]
     assert answer["cost_usd"] == 0
     assert text_of(events) == answer["answer"]
     assert [event.name for event in events] == ["sources", "route", "delta", "done"]
@@ -177,6 +180,7 @@ async def test_without_a_key_a_greeting_is_greeted_and_what_is_not_found_is_a_50
     assert "Sono ZANTARA." in greeting["answer"]
     assert greeting["degraded"] is True
     assert nothing.status_code == 503
+    assert nothing.json()["detail"] == "No AI configured, and nothing was found to quote"
 
 
 async def test_without_a_key_and_without_quotes_the_503_says_what_to_set(
@@ -297,6 +301,20 @@ async def test_a_wrong_request_is_refused_with_the_field_that_is_wrong(
     assert field in [error["field"] for error in problem["errors"]]
 
 
+async def test_what_is_not_json_is_told_where_and_what_to_send(serving: Serving) -> None:
+    as_json = {"content-type": "application/json"}
+    async with serving() as client:
+        broken = await client.post("/chat", content=b'{"message": x}', headers=as_json)
+        untyped = await client.post("/chat", content=b'{"message": "x"}')
+        slash = await client.post("/chat/", json={"message": "x"})
+
+    assert broken.status_code == 400
+    assert broken.json()["detail"] == "the body is not valid JSON at byte 12"
+    assert untyped.status_code == 415
+    assert "content-type: application/json" in untyped.json()["detail"]
+    assert slash.status_code == 404
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -382,7 +400,8 @@ async def test_a_client_who_hangs_up_closes_the_call_upstream(
 async def test_silences_are_filled_with_comments(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.streaming.KEEP_ALIVE_S", 0.05)
+    assert streaming.KEEP_ALIVE_S < 15
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
     gate = asyncio.Event()
     upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
     comments = 0

@@ -60,6 +60,16 @@ async def test_a_forced_haiku_shows(serving: Serving) -> None:
     assert state == {"status": "⚡ Haiku-only mode (FORCE_HAIKU is set; unset it for Llama 4)"}
 
 
+async def test_a_forced_haiku_without_its_key_says_what_to_do(serving: Serving) -> None:
+    async with serving(force_haiku=True, anthropic_api_key=None) as client:
+        state = await ai(client)
+        head = await client.head("/health")
+
+    assert state["status"].startswith("❌ No AI configured")
+    assert state["setup_required"] == "Set ANTHROPIC_API_KEY or unset FORCE_HAIKU"
+    assert head.status_code == 200
+
+
 async def test_a_key_that_is_set_but_rejected_shows(upstream: Upstream, serving: Serving) -> None:
     upstream.openrouter_key = UNAUTHORISED
     async with serving() as client:
@@ -104,23 +114,25 @@ async def test_spent_credit_and_a_llama_that_is_left_alone_show(
 
 
 async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: Serving) -> None:
-    upstream.llama(llama_says("Uno.", usage=llama_usage(cost=0.0004)), status(500))
-    upstream.haiku(haiku_says("Due."))
+    upstream.llama(llama_says("Uno.", usage=llama_usage(cost=0.0004)), status(500), status(500))
+    upstream.haiku(haiku_says("Due."), status(403))
     async with serving() as client:
-        for _ in range(2):
+        for _ in range(3):
             await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})
         body = (await client.get("/health")).json()
 
     measured = body["measured"]
-    assert measured["calls"] == {"llama-scout": 2, "haiku": 1}
-    assert measured["fallback_rate"] == 0.5
-    assert measured["llama_success"] == measured["llama_failures"] == 1
+    assert measured["calls"] == {"llama-scout": 3, "haiku": 2}
+    assert measured["llama_success"] == 1
+    assert measured["llama_failures"] == measured["haiku_fallbacks"] == 2
+    assert measured["fallback_rate"] == pytest.approx(2 / 3, abs=1e-4)
     assert measured["cost_usd"] == pytest.approx(0.0004 + 600e-6 + 120 * 5e-6)
     assert measured["saved_usd"] == pytest.approx(500e-6 + 100 * 5e-6 - 0.0004)
     assert measured["median_ttft_ms"]["llama-scout"] > 0
     assert body["service"] == "zantara-backend"
     assert body["version"]
     assert body["uptime_s"] >= 0
+    assert body["knowledge"]["ready"] is True
     assert body["knowledge"]["documents"] == 30
     assert body["knowledge"]["chunks"] > 100
     assert body["providers"]["llama-scout"]["circuit"] == "closed"

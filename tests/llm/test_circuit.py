@@ -1,5 +1,12 @@
 from app.errors import FailureKind, ProviderError
-from app.llm.circuit import COOL_DOWN_S, MIN_FAILURES, Circuit, CircuitState, Permit
+from app.llm.circuit import (
+    COOL_DOWN_S,
+    MAX_COOL_DOWN_S,
+    MIN_FAILURES,
+    Circuit,
+    CircuitState,
+    Permit,
+)
 from app.llm.provider import KeyState
 
 
@@ -168,3 +175,23 @@ def test_slow_answers_open_it_too() -> None:
         permit(circuit).succeeded(slow=True)
 
     assert state_of(circuit) is CircuitState.OPEN
+
+
+def test_a_key_that_works_does_not_end_a_wait_that_something_else_asked_for() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402"))
+
+    circuit.key_checked(KeyState.VALID)
+
+    assert circuit.state is CircuitState.OPEN
+    clock.now += MAX_COOL_DOWN_S
+    assert circuit.admit()
+
+
+def test_switched_off_it_asks_nobody_to_wait() -> None:
+    circuit = Circuit(enabled=False, clock=Clock())
+    for _ in range(MIN_FAILURES):
+        permit(circuit).failed(SERVER)
+
+    assert circuit.retry_after_s == 0

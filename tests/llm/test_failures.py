@@ -1,9 +1,12 @@
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import aiohttp
 import anthropic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import FailureKind
 from app.llm.failures import (
@@ -103,6 +106,55 @@ def test_the_providers_words_do_not_travel() -> None:
 def _unmade(cls: type[BaseException]) -> BaseException:
     """An instance without its constructor's arguments, of which only the type matters."""
     return cls.__new__(cls)
+
+
+@pytest.mark.parametrize(
+    ("message", "excess"),
+    [
+        (
+            "This endpoint's maximum context length is 131072 tokens. However, you requested "
+            "about 150000 tokens (147952 of text input, 2048 in the output).",
+            "about 18928 tokens over the model's window, 131072 tokens",
+        ),
+        (
+            "prompt is too long: 208310 tokens > 200000 maximum",
+            "about 8310 tokens over the model's window, 200000 tokens",
+        ),
+        ("maximum context length exceeded", "HTTP 400"),
+        (None, "HTTP 400"),
+    ],
+)
+def test_what_is_too_long_says_by_how_much(message: str | None, excess: str) -> None:
+    error = {"message": message, "metadata": {"error_type": "context_length_exceeded"}}
+
+    failure = failure_from_response(400, {}, error)
+
+    assert failure.kind is FailureKind.CONTEXT_LENGTH
+    assert excess in failure.detail
+
+
+def test_the_end_of_a_limit_may_stand_in_the_error_or_in_a_header_of_openrouters() -> None:
+    in_a_minute = str(round((time.time() + 60) * 1000))
+    nested = {"metadata": {"headers": {"X-RateLimit-Reset": in_a_minute}}}
+    for status, headers, error in (
+        (429, {}, nested),
+        (403, {"x-ratelimit-reset": in_a_minute}, {}),
+        (200, {}, {**nested, "code": 429}),
+    ):
+        wait = failure_from_response(status, headers, error).retry_after_s
+        assert wait is not None
+        assert 50 < wait < 61
+
+    for rubbish in ("", "soon", "-1", "0", "nan", "1e400"):
+        wait = failure_from_response(429, {"x-ratelimit-reset": rubbish}, {}).retry_after_s
+        assert wait in (None, MAX_RETRY_AFTER_S)
+
+
+@given(st.text(max_size=60) | st.floats().map(str) | st.integers().map(str))
+def test_no_retry_after_is_a_crash(header: str) -> None:
+    seconds = retry_after_seconds(header)
+
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
 
 
 def _subclasses(cls: type[Exception]) -> set[type[Exception]]:

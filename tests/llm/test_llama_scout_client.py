@@ -486,3 +486,67 @@ async def test_a_llama_that_speaks_in_time_is_not_hedged_and_one_that_fails_is_r
         "llama-scout": "server",
         "haiku": "permission",
     }
+
+
+async def test_a_hedge_that_fails_is_haikus_first_call_of_two(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def fails_late(wire: Wire) -> None:
+        while not upstream.haiku_calls:
+            await asyncio.sleep(0.005)
+        await status(500)(wire)
+
+    upstream.llama(fails_late)
+    upstream.haiku(status(529), status(529))
+    async with open_router(hedge_after_ms=20) as client:
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+
+
+async def test_a_prompt_that_is_refused_in_a_race_is_refused(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def refuses_late(wire: Wire) -> None:
+        while not upstream.haiku_calls:
+            await asyncio.sleep(0.005)
+        await llama_says("", finish="content_filter")(wire)
+
+    upstream.llama(refuses_late)
+    upstream.haiku(hang)
+    async with open_router(hedge_after_ms=20) as client:
+        with pytest.raises(ProviderError) as caught:
+            await client.chat_async(QUESTION)
+
+    assert caught.value.kind is FailureKind.CONTENT_FILTER
+
+
+async def test_a_model_that_uses_up_its_time_leaves_some_to_the_next(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def letters_for_ever(wire: Wire) -> None:
+        await wire.head()
+        while not wire.call.closed.is_set():
+            await wire.event(llama_chunk("x"))
+            await asyncio.sleep(0.01)
+
+    upstream.llama(letters_for_ever)
+    upstream.haiku(haiku_says("Eccomi."))
+    async with open_router(total_timeout_s=0.9) as client:
+        result = await client.chat_async(QUESTION)
+
+    assert (result.text, result.fallback_reason) == ("Eccomi.", "timeout_total")
+
+
+async def test_no_limit_takes_a_whole_answer_for_one_that_broke_off(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def whole_but_open(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Eccomi.", finish="stop"))
+        await wire.hang()
+
+    upstream.llama(whole_but_open)
+    async with open_router(idle_timeout_s=0.2, total_timeout_s=0.5) as client:
+        events = [event async for event in client.stream(QUESTION)]
+
+    assert [type(event) for event in events] == [RouteChosen, TextDelta, Finished]

@@ -26,6 +26,15 @@ def test_a_configured_price_comes_before_the_library() -> None:
     assert prices.price("openrouter", "meta-llama/llama-4-scout") == Price(0.20, 0.20)
 
 
+def test_a_configured_price_is_that_of_the_dated_versions_too() -> None:
+    # The API answers with the version's name, whatever alias was asked for.
+    prices = PriceList({("anthropic", "claude-haiku-4-5"): Price(2.0, 6.0)})
+
+    assert prices.price("anthropic", "claude-haiku-4-5-20251001") == Price(2.0, 6.0)
+    assert prices.price("anthropic", "claude-sonnet-4-5") == Price(3.0, 15.0)
+    assert prices.price("openrouter", "claude-haiku-4-5") != Price(2.0, 6.0)
+
+
 def test_the_guides_month_costs_what_its_own_prices_make_it() -> None:
     haiku = sum(n * Price(1.0, 5.0).of(usage) for n, usage in MONTH_OF_THE_GUIDE)
     llama = sum(n * Price(0.20, 0.20).of(usage) for n, usage in MONTH_OF_THE_GUIDE)

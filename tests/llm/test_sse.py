@@ -51,3 +51,10 @@ def test_an_event_over_the_limit_is_a_fault_of_the_provider(line: bytes) -> None
             decoder.feed(line)
 
     assert caught.value.kind is FailureKind.PROTOCOL
+
+
+def test_a_byte_order_mark_at_the_start_belongs_to_no_line() -> None:
+    stream = b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n"
+
+    assert read([stream]) == [b"a", b"\xef\xbb\xbfb"]
+    assert read([stream[i : i + 1] for i in range(len(stream))]) == [b"a", b"\xef\xbb\xbfb"]

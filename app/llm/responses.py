@@ -1,0 +1,49 @@
+"""Answers of either API that are no event stream: told apart, and never read without a bound."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import msgspec
+
+from app.errors import FailureKind, ProviderError
+from app.llm.failures import failure_from_response
+
+MAX_BODY_BYTES = 64_000
+"""Far above any error object, or any description of a key."""
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: dict[str, Any] | None = None
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    """Whether the headers announce server-sent events."""
+    content_type = headers.get("content-type", "")
+    return content_type.partition(";")[0].strip().lower() == "text/event-stream"
+
+
+async def require_event_stream(
+    status: int, headers: Mapping[str, str], body: AsyncIterator[bytes]
+) -> None:
+    """Raise the failure that any answer other than an event stream stands for."""
+    if status == 200 and is_event_stream(headers):
+        if headers.get("content-encoding", "identity") != "identity":
+            raise ProviderError(FailureKind.PROTOCOL, "a compressed answer that nobody asked for")
+        return
+    try:
+        error = msgspec.json.decode(await read_bounded(body), type=_ErrorAnswer).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        error = None
+    if status < 400 and error is None:
+        raise ProviderError(FailureKind.PROTOCOL, f"HTTP {status} that is not an event stream")
+    raise failure_from_response(status, headers, error)
+
+
+async def read_bounded(body: AsyncIterator[bytes]) -> bytes:
+    """The first `MAX_BODY_BYTES` of a body."""
+    read = bytearray()
+    async for chunk in body:
+        read += chunk
+        if len(read) > MAX_BODY_BYTES:
+            break
+    return bytes(read[:MAX_BODY_BYTES])

@@ -1,0 +1,91 @@
+"""Write `docs/failure-modes.md` from the fault matrix: `python -m scripts.failure_modes`."""
+
+from app.settings import ROOT
+from tests.faults.matrix import MATRIX, Fault, Models
+
+DOCUMENT = ROOT / "docs" / "failure-modes.md"
+
+HEAD = """\
+# Failure modes
+
+What can go wrong at a model's API, and what the caller gets then. Written from
+`tests/faults/matrix.py` by `python -m scripts.failure_modes`; every line is played over real
+sockets against the running service, streamed and not (`tests/faults`).
+
+- **Haiku**: the answer comes from Haiku, whole; `fallback_reason` names the kind.
+- **Haiku goes on**: the words already sent are continued by Haiku from the last one, after a second
+  `route` event (`continued`). An answer that is not streamed starts over on Haiku.
+- **passages**: no model is left, so the best passages are quoted, with `degraded: true`; a 503 with
+  `Retry-After` where nothing was found or `EXTRACTIVE_FALLBACK=false`.
+- **asked twice**: Haiku is asked once more first, after a short random wait, where that is still
+  within the first-content limit.
+- **`error`**: the stream ends in one `error` event with what was said; an answer that is not
+  streamed ends as the same fault before content does.
+- **422**: the caller is told, as a problem of kind `content_filter`; no other model is asked.
+
+| row | what goes wrong | kind | limit | Llama fails so | Haiku fails so, Llama being down |
+|---|---|---|---|---|---|
+"""
+
+TAIL = """
+Beyond single calls:
+
+| row | what goes wrong | what happens | test |
+|---|---|---|---|
+| 7 | too long for both windows | 413 that says by how much; what is too long at sight is not sent | `test_both_down.py` |
+| 8 | key rejected | circuit open until the free key endpoint says that the key works; `/health` names the key | `test_circuits.py` |
+| 9, 12, 15, 17, 18 | a wait is asked for (`Retry-After`, `X-RateLimit-Reset`) | the provider is left alone that long, an hour at the most | `test_circuits.py` |
+| 10 | credit spent | circuit open for five minutes, then one probe | `test_circuits.py` |
+| 16 | rate limit without a date | a random cool-down of 2 to 4 s | `test_circuits.py` |
+| 19 | Haiku overloaded once | asked once more within the limit | `test_both_down.py` |
+| 25, 36 | gzip bomb, a line of 50 MB, a body without end | memory up by less than 20 MB | `test_memory.py` |
+| 47 | both models down, or hanging | passages within the total limit; 503 with `Retry-After` where nothing was found | `test_both_down.py` |
+| 48 | every second call fails | one change of state a cool-down | `test_circuits.py` |
+| 49 | a provider recovers | one probe; the others go to Haiku until it has answered | `test_circuits.py` |
+| 50 | answers have become slow | the circuit opens | `test_circuits.py` |
+| 51 | the caller leaves | the call upstream is closed; counted as `cancelled`, which is no failure | `test_leaving.py` |
+| 52 | a thousand callers leave | the connections still serve; none is left behind | `test_leaving.py` |
+| all | a thousand faults at random | no task, connection or descriptor left; ledger = what was served | `test_random.py` |
+"""  # noqa: E501 - rows of a table
+
+
+def main() -> None:
+    """Write the document."""
+    DOCUMENT.write_text(document(), encoding="utf-8")
+
+
+def document() -> str:
+    """The whole text."""
+    return HEAD + "".join(map(_row, MATRIX)) + TAIL
+
+
+def _row(fault: Fault) -> str:
+    kind = f"`{fault.kind}`" if fault.kind else "–"
+    cells = (str(fault.row), fault.title, kind, fault.limit, _of_llama(fault), _of_haiku(fault))
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _of_llama(fault: Fault) -> str:
+    if fault.of is Models.HAIKU:
+        return ""
+    if fault.kind is None:
+        return "delivered"
+    if fault.refused:
+        return "`error`" if fault.after_content else "422"
+    return "Haiku goes on" if fault.after_content else "Haiku"
+
+
+def _of_haiku(fault: Fault) -> str:
+    if fault.of is Models.LLAMA:
+        return ""
+    if fault.kind is None:
+        return "delivered"
+    if fault.after_content:
+        return "`error`"
+    if fault.refused:
+        return "422"
+    return "asked twice, then passages" if fault.asked_again else "passages"
+
+
+if __name__ == "__main__":
+    main()

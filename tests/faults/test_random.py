@@ -1,0 +1,159 @@
+"""A thousand faults, drawn at random: nothing is left behind, and the books are right."""
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.errors import AnswerUnavailable, ProviderError
+from app.events import Failed, Finished, LLMEvent, Message, RouteChosen, TextDelta
+from app.llm.ledger import Entry
+from app.llm.llama_scout_client import LlamaScoutClient, fold
+from tests.faults.breakages import HAIKU_API, LLAMA_API, REST, SAID, Api, whole
+from tests.faults.conftest import QUESTION, noting, outcomes, router
+from tests.faults.matrix import MATRIX, Fault, Models
+from tests.upstream import Step, Upstream, Wire, haiku_says, llama_says
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TURNS = 1000
+AT_ONCE = 25
+SEED = 20261122
+HEALTHY = 0.25
+LEAVES = 0.05
+TOO_HEAVY = {"line", "after-line", "bomb", "bomb-500", "endless", "500-endless", "bytes"}
+"""Rows of their own: a thousand of these would be a test of the machine."""
+
+
+class Dice:
+    """Plays a random fault to each call, and notes what the ledger ought to say of it."""
+
+    def __init__(self) -> None:
+        self.random = random.Random(SEED)
+        self.served: Counter[tuple[str, str]] = Counter()
+        self.leave: dict[str, asyncio.Event] = {}
+
+    def step(self, ai: str, api: Api, mine: Models) -> Step:
+        faults = [
+            f
+            for f in MATRIX
+            if f.breakage and f.of in (Models.BOTH, mine) and f.name not in TOO_HEAVY
+        ]
+        # Few of those that wait for a limit, which may then be long enough for a busy machine.
+        weights = [0.2 if fault.until_s else 1.0 for fault in faults]
+
+        async def play(wire: Wire) -> None:
+            roll = self.random.random()
+            if roll < LEAVES:
+                self.served[ai, "cancelled"] += 1
+                self.leave[turn_of(wire)].set()
+                await wire.hang()
+                return
+            if roll < LEAVES + HEALTHY:
+                self.served[ai, "success"] += 1
+                await wire.head()
+                await wire.chunk(whole(api))
+                await wire.end()
+                return
+            (fault,) = self.random.choices(faults, weights)
+            self.served[ai, outcome_of(fault, wire)] += 1
+            assert fault.breakage is not None
+            await fault.breakage(wire, api)
+
+        return play
+
+
+def turn_of(wire: Wire) -> str:
+    """The turn's name, which its first question holds."""
+    name: str = next(m["content"] for m in wire.call.json["messages"] if m["role"] == "user")
+    return name
+
+
+def outcome_of(fault: Fault, wire: Wire) -> str:
+    """What comes of it; an answer that goes on may be empty, because all may have been said."""
+    goes_on = wire.call.json["messages"][-1]["role"] == "assistant"
+    if fault.kind is None or (goes_on and fault.kind == "empty"):
+        return "success"
+    return fault.kind
+
+
+async def turn(client: LlamaScoutClient, name: str, dice: Dice, *, streamed: bool) -> None:
+    """One turn, whose caller leaves when the upstream says so."""
+    dice.leave[name] = asyncio.Event()
+    taking = asyncio.create_task(take(client, name, streamed=streamed))
+    leaving = asyncio.create_task(dice.leave[name].wait())
+    await asyncio.wait({taking, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    if leaving.done():
+        taking.cancel()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    with suppress(asyncio.CancelledError, AnswerUnavailable, ProviderError):
+        await taking
+
+
+async def take(client: LlamaScoutClient, name: str, *, streamed: bool) -> None:
+    """The whole turn, and whether its events are in order."""
+    stream = client.stream([Message("user", name)], whole=not streamed, max_tokens=100)
+    async with aclosing(stream):
+        events: list[LLMEvent] = [event async for event in stream]
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert [e for e in events if isinstance(e, Finished | Failed)] == [events[-1]]
+    assert isinstance(events[0], RouteChosen)
+    if isinstance(events[-1], Failed):
+        assert streamed
+        assert events[-1].partial_text == text
+    elif not any(isinstance(e, RouteChosen) and e.continued for e in events):
+        # Of two whole answers, or of one and a half, it would be longer.
+        assert text == SAID + REST
+        assert fold(events).text == text
+
+
+async def test_a_thousand_random_faults(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    monkeypatch.setattr("random.uniform", lambda least, _: least / 10)
+    dice, entries = Dice(), list[Entry]()
+    tasks, before = len(asyncio.all_tasks()), descriptors()
+    # A third of the total is kept for Haiku: more than its limit to the first content.
+    limits = {"first_content_timeout_s": 3, "idle_timeout_s": 2, "total_timeout_s": 12}
+    async with router(upstream, circuit_breaker=False, **limits) as client:
+        # What is imported late takes a second on a busy machine: not from the first calls' time.
+        upstream.llama(llama_says("Llama."))
+        upstream.haiku(haiku_says("Haiku."))
+        await client.chat_async(QUESTION)
+        await client.chat_async(QUESTION, model="haiku")
+        upstream.clear()
+        client.ledger.outcomes.clear()
+        warm_up = client.ledger.cost_usd
+        monkeypatch.setattr(client.ledger, "record", noting(client.ledger, entries))
+        # Each call takes the next roll, whichever turn it is of.
+        llama = dice.step("llama-scout", LLAMA_API, Models.LLAMA)
+        haiku = dice.step("haiku", HAIKU_API, Models.HAIKU)
+        upstream.llama(*[llama] * 3 * TURNS)
+        upstream.haiku(*[haiku] * 3 * TURNS)
+        names = iter(range(TURNS))
+
+        async def one_after_the_other() -> None:
+            for number in names:
+                await turn(client, f"turn {number}", dice, streamed=bool(number % 2))
+
+        with capture_logs():
+            await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+
+        assert outcomes(entries) == dice.served
+        assert client.ledger.outcomes == dice.served
+        assert len(entries) == len(upstream.calls)
+        cost = sum(entry.cost_usd or 0 for entry in entries)
+        assert client.ledger.cost_usd - warm_up == pytest.approx(cost)
+    upstream.clear()
+    async with asyncio.timeout(5):
+        while upstream.connections or len(asyncio.all_tasks()) > tasks:
+            await asyncio.sleep(0.005)
+    assert descriptors() <= before
