@@ -184,8 +184,11 @@ async def test_another_embedder_is_refused_until_everything_is_embedded_again(
             pass
     assert await KnowledgeBase.rebuild(settings, embedder=other) == 3
     assert other.passages == 3
-    async with KnowledgeBase.open(settings, other) as knowledge_base:
-        assert await knowledge_base.search(QUESTION) == before
+    async with KnowledgeBase.open(settings, other) as knowledge_base, asyncio.timeout(60):
+        # The examples of small talk, whose vectors are not shipped for it, are embedded first.
+        while (found := await knowledge_base.search(QUESTION)).degraded:
+            pass
+        assert found == before
     with pytest.raises(EmbedderMismatch):
         await ask(settings, embedder)
 
