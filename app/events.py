@@ -14,6 +14,12 @@ from typing import Any, Literal
 AiName = Literal["llama-scout", "haiku", "extractive"]
 """Who answers; `extractive` is nobody: passages, quoted."""
 
+ChunkKind = Literal["body", "explanation"]
+"""What a passage is of its document: `explanation` is a statute's PENJELASAN."""
+
+Jurisdiction = Literal["national", "regional"]
+"""How far a law reaches; None for what is no law."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -41,6 +47,10 @@ class Passage:
     language: str
     page: int | None = None
     uri: str | None = None
+    effective_date: str | None = None
+    """ISO date from which the document holds."""
+    kind: ChunkKind = "body"
+    jurisdiction: Jurisdiction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from app.events import ChunkKind
+
 # The measurements in docs were taken at about 1,000 characters; that is some 230
 # tokens, well inside the embedder's window of 512.
 MAX_CHARACTERS = 1_000
@@ -25,6 +27,8 @@ class Chunk:
     start: int
     end: int
     text: str
+    page: int | None = None
+    kind: ChunkKind = "body"
 
     @property
     def embedded_text(self) -> str:

@@ -10,14 +10,16 @@ from app.errors import StorageFailed
 from app.retrieval import lexical_index
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY, root TEXT NOT NULL, title TEXT NOT NULL, language TEXT NOT NULL,
     content_hash TEXT NOT NULL, text TEXT NOT NULL,
-    uri TEXT, source TEXT, effective_date TEXT, checked TEXT
+    uri TEXT, source TEXT, effective_date TEXT, checked TEXT,
+    collection TEXT, access TEXT NOT NULL DEFAULT 'public', supersedes TEXT, jurisdiction TEXT,
+    marks TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS chunks (
     -- AUTOINCREMENT: an id is never used twice, so that an id found in a derived
@@ -26,13 +28,25 @@ CREATE TABLE IF NOT EXISTS chunks (
     document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
     position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
     start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
-    vector_key TEXT NOT NULL
+    vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body'
 );
 CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 {lexical_index.SCHEMA};
 """
+
+# From the version to the next one.
+_MIGRATIONS = {
+    1: """
+    ALTER TABLE documents ADD COLUMN collection TEXT;
+    ALTER TABLE documents ADD COLUMN access TEXT NOT NULL DEFAULT 'public';
+    ALTER TABLE documents ADD COLUMN supersedes TEXT;
+    ALTER TABLE documents ADD COLUMN jurisdiction TEXT;
+    ALTER TABLE documents ADD COLUMN marks TEXT NOT NULL DEFAULT '';
+    ALTER TABLE chunks ADD COLUMN kind TEXT NOT NULL DEFAULT 'body';
+    """
+}
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.
 _ENVIRONMENT = frozenset(
@@ -103,13 +117,26 @@ class Database:
     def _prepare(self) -> None:
         self._writer.execute("PRAGMA journal_mode = WAL")
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise StorageFailed(
-                f"{self._path} has schema {version}, this version of the service needs "
-                f"{SCHEMA_VERSION}: set another DATA_DIR and ingest again"
+                f"{self._path} has schema {version}, this version of the service knows "
+                f"{SCHEMA_VERSION}: use the newer version, or set another DATA_DIR and ingest again"
             )
-        self._writer.executescript(_SCHEMA)
-        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        # An empty file has version 0 and gets the schema as it is now.
+        for step in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+            self._script(_MIGRATIONS[step], step + 1)
+        self._script(_SCHEMA, SCHEMA_VERSION)
+
+    def _script(self, statements: str, version: int) -> None:
+        """All of the statements and the version that they lead to, or nothing."""
+        try:
+            self._writer.executescript(
+                f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {version}; COMMIT;"
+            )
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

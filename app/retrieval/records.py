@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.events import Jurisdiction
 from app.retrieval.embedder import Vectors
+
+PUBLIC = "public"
+"""The access group of every caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An ingested document. `root` names what it was ingested from; dates are ISO."""
+    """An ingested document. `root` names what it was ingested from; dates are ISO.
+
+    `access` is the one group that may read it, `supersedes` the id of the document
+    that it replaces; `marks` are the remarks made at the door, one a line.
+    """
 
     id: str
     root: str
@@ -20,6 +28,11 @@ class Document:
     source: str | None = None
     effective_date: str | None = None
     checked: str | None = None
+    collection: str | None = None
+    access: str = PUBLIC
+    supersedes: str | None = None
+    jurisdiction: Jurisdiction | None = None
+    marks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,8 +198,8 @@ class Store:
         """Passages by chunk id, without a score; ids that are gone are left out."""
         query = (
             "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
-            "c.page, d.uri FROM chunks c JOIN documents d ON d.id = c.document_id "
-            "WHERE c.id IN ({})"
+            "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction "
+            "FROM chunks c JOIN documents d ON d.id = c.document_id WHERE c.id IN ({})"
         )
         return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids)}
 
@@ -258,9 +258,10 @@ def _insert_chunk(
     connection: sqlite3.Connection, document_id: str, position: int, chunk: Chunk, key: str
 ) -> int:
     cursor = connection.execute(
-        "INSERT INTO chunks (document_id, position, section, start, end, text, vector_key) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (document_id, position, chunk.section, chunk.start, chunk.end, chunk.text, key),
+        "INSERT INTO chunks "
+        "(document_id, position, section, start, end, text, page, kind, vector_key) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (document_id, position, *astuple(chunk), key),
     )
     return cast(int, cursor.lastrowid)
 

@@ -25,6 +25,7 @@ class Source(BaseModel):
     section: str = Field(description="Title and headings above the passage.")
     page: int | None = Field(description="Page of the document, where it has pages.")
     uri: str | None
+    effective_date: str | None = Field(description="ISO date from which the document holds.")
     score: float = Field(description="Rank score of the search; comparable within one answer.")
     text: str
 
@@ -121,6 +122,7 @@ def source(n: int, passage: Passage) -> Source:
         section=passage.section,
         page=passage.page,
         uri=passage.uri,
+        effective_date=passage.effective_date,
         score=round(passage.score, 6),
         text=passage.text,
     )

