@@ -1,0 +1,255 @@
+#!/usr/bin/env bash
+# Put Llama 4 Scout to work on Fly.io, in four steps:
+#   1 get an OpenRouter key   2 set it as a Fly secret   3 verify the deployment   4 test the service
+# The key is read hidden and passed on through standard input alone: it stands on no
+# command line, in no file and in no shell history.
+set -euo pipefail
+set +x # a caller's tracing would print the key
+
+readonly SECRET=OPENROUTER_API_KEY_LLAMA
+readonly KEYS_PAGE=https://openrouter.ai/keys
+readonly KEY_ENDPOINT=https://openrouter.ai/api/v1/key
+readonly ACTIVE="🦙 Llama 4 Scout ACTIVE"
+readonly QUESTION="Quanto capitale serve per una PT PMA?"
+readonly POLL_S=2
+
+app="" assume_yes=false dry_run=false steps="1 2 3 4" wait_s=180 key=""
+
+usage() {
+  cat <<END
+Usage: scripts/setup-llama-scout.sh [options]
+
+Asks before each step; a step that fails can be tried again or skipped.
+
+  --app NAME      the Fly app (default: the one in fly.toml)
+  --steps LIST    only these steps, such as 3,4 (default: 1,2,3,4)
+  --wait SECONDS  how long the new state may take to show in step 3 (default: $wait_s)
+  --yes           ask nothing; the key is the first line of standard input
+  --dry-run       show what would be run, and run nothing
+  --help          this text
+END
+}
+
+main() {
+  parse_arguments "$@"
+  say "🦙 Llama 4 Scout on the Fly app $app"
+  if $dry_run; then say "Dry run: nothing is asked, run or changed."; fi
+  local step
+  for step in $steps; do run_step "$step"; done
+  if $dry_run; then return; fi
+  printf '\n✅ Done. Watch it with: fly logs -a %s | grep "Llama Scout"\n' "$app"
+}
+
+parse_arguments() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --app) app=$(value_of "$@"); shift ;;
+      --steps) steps=$(value_of "$@"); shift ;;
+      --wait) wait_s=$(value_of "$@"); shift ;;
+      --yes) assume_yes=true ;;
+      --dry-run) dry_run=true ;;
+      --help) usage && exit 0 ;;
+      *) die "unknown option $1" "scripts/setup-llama-scout.sh --help lists the options" ;;
+    esac
+    shift
+  done
+  steps=${steps//,/ }
+  [[ $steps =~ ^[1-4](\ [1-4])*$ ]] || die "--steps: '$steps'" "give step numbers, such as 3,4"
+  [[ $wait_s =~ ^[0-9]+$ ]] || die "--wait: '$wait_s'" "give a number of seconds, such as 180"
+  if [ -z "$app" ]; then app=$(app_in_fly_toml); fi
+  [[ $app =~ ^[a-z0-9-]+$ ]] || die "no Fly app called '$app'" "name it: --app nuzantara-rag"
+  $dry_run || require_commands
+}
+
+value_of() {
+  [ $# -ge 2 ] || die "$1 needs a value" "scripts/setup-llama-scout.sh --help lists the options"
+  printf '%s' "$2"
+}
+
+app_in_fly_toml() {
+  sed -n 's/^app *= *["'\'']\(.*\)["'\''].*/\1/p' "$(dirname "$0")/../fly.toml" 2>/dev/null || true
+}
+
+require_commands() {
+  command -v fly >/dev/null || die "the fly command is missing" \
+    "install it (https://fly.io/docs/flyctl/install/), then: fly auth login"
+  command -v curl >/dev/null || die "the curl command is missing" "install curl"
+  command -v python3 >/dev/null || die "the python3 command is missing" "install Python 3"
+}
+
+# One step: asked for, run, and after a failure tried again, skipped, or the end.
+run_step() {
+  local titles=("" "Get an OpenRouter key" "Set the Fly secret" "Verify the deployment" "Test the service")
+  local functions=("" get_key set_secret verify_deployment test_service)
+  printf '\n%s/4  %s\n' "$1" "${titles[$1]}"
+  if ! $assume_yes && ! $dry_run; then
+    case $(choice "     [Enter] run it, [s] skip it, [q] quit: ") in
+      s*) say "skipped" && return ;;
+      q*) quit ;;
+    esac
+  fi
+  until "${functions[$1]}"; do
+    if $assume_yes; then exit 1; fi
+    case $(choice "     [Enter] try again, [s] skip it, [q] quit: ") in
+      s*) say "skipped" && return ;;
+      q*) quit ;;
+    esac
+  done
+}
+
+get_key() {
+  if $dry_run; then
+    would "read the key, hidden, and check it: GET $KEY_ENDPOINT"
+    return
+  fi
+  say "Log in at $KEYS_PAGE, press \"Create Key\" and copy the key (sk-or-v1-…)."
+  if $assume_yes; then
+    IFS= read -r key || true
+  else
+    IFS= read -rsp "     Paste it here (it stays hidden): " key || true
+    echo
+  fi
+  key=${key//[[:space:]]/}
+  [[ $key =~ ^sk-or-v1-[[:alnum:]_-]{16,}$ ]] || {
+    key=""
+    failed "that is no OpenRouter key: expected sk-or-v1- and at least 16 letters and digits" \
+      "copy the whole key at $KEYS_PAGE; it is shown once, when it is made"
+    return 1
+  }
+  check_key || { key="" && return 1; }
+}
+
+check_key() {
+  # The header goes through curl's standard input: arguments can be read by every user.
+  request "$KEY_ENDPOINT" --config - < <(printf 'header = "Authorization: Bearer %s"\n' "$key")
+  case $status in
+    200) check_credit "$(field data.limit_remaining)" ;;
+    401 | 403) failed "OpenRouter rejected the key (HTTP $status)" "make a new one at $KEYS_PAGE" ;;
+    402) check_credit 0 ;;
+    429) failed "OpenRouter limits the rate of requests" "wait a minute, then try again" ;;
+    000) failed "OpenRouter cannot be reached" "check the network and any proxy, then try again" ;;
+    *) failed "OpenRouter answered HTTP $status" \
+      "see https://status.openrouter.ai, then try again later" ;;
+  esac
+}
+
+check_credit() {
+  case $1 in
+    "") say "✅ The key works. It has no limit of its own." ;;
+    0 | 0.0 | -*) failed "the key's credit is spent" "top it up at https://openrouter.ai/credits" ;;
+    *) say "✅ The key works. Credit left on it: \$$1." ;;
+  esac
+}
+
+set_secret() {
+  if $dry_run; then
+    would "fly secrets import -a $app   # $SECRET=… on standard input"
+    return
+  fi
+  if [ -z "$key" ]; then
+    fly secrets list -a "$app" | grep "$SECRET" >/dev/null && say "✅ $SECRET is set already." && return
+    failed "there is no key to set, and $SECRET is not set on $app" "run step 1: --steps 1,2,3,4"
+    return 1
+  fi
+  say "Setting it restarts the app, which takes 30 to 60 seconds."
+  printf '%s=%s\n' "$SECRET" "$key" | fly secrets import -a "$app" ||
+    failed "fly could not set the secret" "log in (fly auth login), check the name (fly apps list)"
+}
+
+verify_deployment() {
+  if $dry_run; then
+    would "fly status -a $app"
+    would "GET $(url /health) every $POLL_S s, for $wait_s s at most, until it says: $ACTIVE"
+    return
+  fi
+  fly status -a "$app" || {
+    failed "fly does not know the state of $app" "log in (fly auth login), check: fly apps list"
+    return 1
+  }
+  local state="" shown="" until=$((SECONDS + wait_s))
+  while true; do
+    request "$(url /health)"
+    state=$(field features.ai.status)
+    state=${state:-no answer yet (HTTP $status)}
+    if [ "$state" != "$shown" ]; then say "$state" && shown=$state; fi
+    if [ "$state" = "$ACTIVE" ]; then return; fi
+    if ((SECONDS >= until)); then break; fi
+    sleep "$POLL_S"
+  done
+  failed "after $wait_s s $(url /health) does not say: $ACTIVE" "$(fix_for "$state")"
+}
+
+fix_for() {
+  case $1 in
+    *rejected*) echo "the service was given a bad key: run steps 1 to 4 again" ;;
+    *credit*) echo "top up at https://openrouter.ai/credits; it is noticed within 30 s" ;;
+    *FORCE_HAIKU*) echo "fly secrets unset FORCE_HAIKU -a $app, or take it out of fly.toml" ;;
+    *"left alone"*) echo "Llama keeps failing: fly logs -a $app | grep 'Llama Scout'" ;;
+    *"add $SECRET"* | *"No AI"*) echo "the secret is not deployed: fly secrets deploy -a $app" ;;
+    *) echo "see what the app says: fly logs -a $app" ;;
+  esac
+}
+
+test_service() {
+  if $dry_run; then
+    would "POST $(url /chat)   # {\"message\": \"$QUESTION\"}"
+    return
+  fi
+  say "Asking: $QUESTION"
+  request "$(url /chat)" --max-time 150 \
+    --header "Content-Type: application/json" --data "{\"message\": \"$QUESTION\"}"
+  if [ "$status" != 200 ]; then
+    failed "/chat answered HTTP $status: $(field detail)" "see why: fly logs -a $app"
+    return 1
+  fi
+  local ai_used reason
+  ai_used=$(field ai_used) reason=$(field fallback_reason)
+  say "model   $(field model) ($ai_used${reason:+, $reason})"
+  say "cost    $(dollars cost_usd)"
+  say "saved   $(dollars saved_usd) vs Haiku"
+  [ "$ai_used" = llama-scout ] || failed "the answer came from $ai_used, not from Llama ($reason)" \
+    "see why: fly logs -a $app | grep 'Falling back to Haiku'; docs/operations.md has each reason"
+}
+
+# GET, or what the further arguments of curl make of it: sets `status` (000: no answer) and `body`.
+request() {
+  local answer
+  answer=$(curl --silent --show-error --max-time 15 --write-out '\n%{http_code}' "${@:2}" "$1") || true
+  status=${answer##*$'\n'} body=${answer%$'\n'*}
+  [[ $status =~ ^[0-9]{3}$ ]] || status=000
+}
+
+# The field of `body` under a dotted path; nothing where there is none.
+field() {
+  python3 -c '
+import json, sys
+try:
+    value = json.load(sys.stdin)
+    for name in sys.argv[1].split("."):
+        value = value[name]
+except (ValueError, KeyError, TypeError):
+    value = None
+print("" if value is None else value)' "$1" <<<"$body"
+}
+
+dollars() {
+  local amount
+  amount=$(field "$1")
+  if [ -n "$amount" ]; then LC_ALL=C printf '$%.5f' "$amount"; else printf 'unknown'; fi
+}
+
+choice() {
+  local answer
+  # The end of the input is no consent.
+  read -rp "$1" answer || answer=q
+  printf '%s' "$answer"
+}
+
+url() { printf 'https://%s.fly.dev%s' "$app" "$1"; }
+say() { printf '     %s\n' "$*"; }
+would() { say "would run: $*"; }
+quit() { say "stopped; go on any time with --steps" && exit 1; }
+failed() { printf '     ❌ %s\n     → %s\n' "$1" "$2" >&2 && return 1; }
+die() { printf 'setup-llama-scout: %s\n→ %s\n' "$1" "$2" >&2 && exit 2; }
+
+main "$@"
