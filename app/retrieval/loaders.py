@@ -20,7 +20,7 @@ MAX_BYTES = 20 * 1024 * 1024
 
 # A part of every content hash: raise it when loading or chunking changes, and the
 # next ingest replaces what the old code made. Vectors of unchanged chunks are kept.
-_PIPELINE = b"1\0"
+_PIPELINE = b"2\0"
 
 # Real folders hold these under `.md`; the signature may stand under a title line.
 _FORMATS = {"%pdf-": "PDF", "{\\rtf": "RTF", "pk\x03\x04": "a zip archive"}

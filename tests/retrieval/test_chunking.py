@@ -3,7 +3,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.retrieval.chunking import MAX_CHARACTERS, chunk_markdown, chunk_text, first_heading
+from app.retrieval.chunking import (
+    MAX_CHARACTERS,
+    MIN_TAIL,
+    chunk_markdown,
+    chunk_text,
+    first_heading,
+)
 
 LAW = """Preamble.
 
@@ -44,7 +50,7 @@ def test_long_sections_are_cut_and_keep_their_heading() -> None:
     text = "# Rules\n" + "A sentence of some words that means little. " * 100
     chunks = chunk_markdown(text, "Rules")
     assert len(chunks) > 3
-    assert all(len(chunk.text) <= MAX_CHARACTERS for chunk in chunks)
+    assert all(len(chunk.text) <= MAX_CHARACTERS + MIN_TAIL for chunk in chunks)
     assert {chunk.section for chunk in chunks} == {"Rules"}
 
 
@@ -87,3 +93,20 @@ def test_offsets_are_exact_and_no_word_is_lost(lines: list[str]) -> None:
     covered = "".join(chunk.text for chunk in chunks)
     assert covered.count("text 🦙") == text.count("text 🦙")
     assert covered.count("x") == text.count("x")
+
+
+def test_headings_that_a_converter_joined_to_a_line_are_headings() -> None:
+    text = (
+        "# Guide > Prices: none. **Created**: 2025\nOpening. --- ## Codes ### **KBLI 56101 - Bar** "
+        "**Risk**: low\nMore.\n"
+    )
+    assert [(chunk.section, chunk.text) for chunk in chunk_markdown(text, "Guide")] == [
+        ("Guide", "# Guide > Prices: none. **Created**: 2025\nOpening. ---"),
+        ("Guide > Codes > KBLI 56101 - Bar", "### **KBLI 56101 - Bar** **Risk**: low\nMore."),
+    ]
+
+
+def test_a_short_end_stays_with_what_it_ends() -> None:
+    text = "# Rules\n" + "A sentence of some words that means little. " * 22 + "\n\nThe end."
+    (chunk,) = chunk_markdown(text, "Rules")
+    assert chunk.text.endswith("The end.")
