@@ -1,7 +1,8 @@
-"""`zantara`: serve, ingest, ask, doctor."""
+"""`zantara`: serve, ingest, ask, doctor, costs."""
 
 import asyncio
 import signal
+import sqlite3
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -13,16 +14,20 @@ import uvicorn
 from app.chat.service import ChatService, Turn
 from app.errors import StorageFailed, ZantaraError
 from app.events import Event, Failed, Message, RouteChosen, TextDelta
-from app.llm.factory import open_client
+from app.llm.factory import configured_prices, open_client
+from app.ops import costs as cost_report
 from app.ops.doctor import Level, examine
 from app.ops.logging import configure_logging
 from app.ops.running_service import answer_of_running_service
+from app.ops.spending import recording, spending
 from app.retrieval.ingest import IngestSummary, Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
 
 INDEXING_TIMEOUT_S = 3600.0
+DAYS_OF_SPENDING = 31
+NEWER_HAIKU = "anthropic:claude-haiku-5-5"
 
 cli = typer.Typer(
     help="ZANTARA: answers on doing business in Indonesia.",
@@ -117,10 +122,12 @@ async def _ask(settings: Settings, question: str) -> None:
             knowledge_base, client, extractive_fallback=settings.extractive_fallback
         )
         fold = AnswerFold()
-        async with aclosing(service.stream(Turn((Message("user", question),)))) as events:
-            async for event in events:
-                fold.take(event)
-                _print_event(event)
+        turn = Turn((Message("user", question),))
+        with recording(settings.data_dir, client.ledger):
+            async with aclosing(service.stream(turn)) as events:
+                async for event in events:
+                    fold.take(event)
+                    _print_event(event)
         typer.echo()
         _print_sources(fold.sources)
 
@@ -163,3 +170,33 @@ async def _examine(settings: Settings) -> bool:
         if finding.level is not Level.OK:
             typer.echo(f"      → {finding.advice}")
     return Level.FAIL not in levels
+
+
+@cli.command()
+def costs(
+    casual: Annotated[int, typer.Option(min=0, help="Questions of 50 + 100 tokens.")] = 10_000,
+    business: Annotated[int, typer.Option(min=0, help="Of 300 + 1,000 tokens.")] = 15_000,
+    complex_: Annotated[int, typer.Option("--complex", min=0, help="Of 500 + 2,000.")] = 5_000,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="Another model, as provider:name.")
+    ] = None,
+) -> None:
+    """What the guide's scenarios, and any other mix, cost today; what was spent and saved."""
+    settings = load_settings()
+    others = [_provider_and_name(given) for given in beside or [NEWER_HAIKU]]
+    prices = configured_prices(settings)
+    compared = cost_report.models(prices, settings.llama_model, settings.haiku_model, others)
+    scenarios = [*cost_report.SINGLE, cost_report.mix(casual, business, complex_)]
+    try:
+        spent = spending(settings.data_dir, DAYS_OF_SPENDING)
+    except sqlite3.Error as error:
+        raise StorageFailed(f"the ledger in {settings.data_dir} cannot be read: {error}") from error
+    lines = (*cost_report.report(scenarios, compared), "", *cost_report.spending_report(spent))
+    typer.echo("\n".join(lines))
+
+
+def _provider_and_name(given: str) -> tuple[str, str]:
+    provider, _, name = given.partition(":")
+    if not name:
+        raise typer.BadParameter(f"'{given}': expected provider:name, such as {NEWER_HAIKU}")
+    return provider, name

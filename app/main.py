@@ -18,6 +18,7 @@ from app.chat.service import ChatService
 from app.llm.factory import open_client
 from app.ops.logging import configure_logging
 from app.ops.metrics import exporting
+from app.ops.spending import recording
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
 
@@ -32,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
             client = await stack.enter_async_context(open_client(used))
+            stack.enter_context(recording(used.data_dir, client.ledger))
             stack.enter_context(exporting(used.metrics_port, client, knowledge_base))
             yield Resources(
                 chat=ChatService(

@@ -56,6 +56,7 @@ class Attempt:
     deadline: float
     reason: str | None = None
     whole: bool = False
+    _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
     _written: int = field(default=0, init=False)
     _completed: Completed | None = field(default=None, init=False)
@@ -67,6 +68,7 @@ class Attempt:
         """
         if self.side.ai == LLAMA:
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
+        self._started = asyncio.get_running_loop().time()
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
         try:
@@ -86,7 +88,6 @@ class Attempt:
 
     async def _content(self) -> AsyncGenerator[LLMEvent]:
         clock = asyncio.get_running_loop().time
-        started = clock()
         provider = self.side.provider
         route = RouteChosen(
             self.side.ai,
@@ -103,7 +104,7 @@ class Attempt:
                     if self._ttft_ms is None and not self.request.continues:
                         raise ProviderError(FailureKind.EMPTY, "an answer without content")
                 if self._ttft_ms is None:
-                    self._ttft_ms = (clock() - started) * 1000
+                    self._ttft_ms = (clock() - self._started) * 1000
                     yield route
                 if isinstance(event, Completed):
                     return
@@ -129,8 +130,12 @@ class Attempt:
         self.ledger.record(
             Entry(
                 ai=self.side.ai,
+                provider=self.side.provider.name,
+                asked_model=self.side.provider.model,
+                model=finished.model,
                 outcome=outcome,
                 usage=finished.usage,
+                duration_s=asyncio.get_running_loop().time() - self._started,
                 cost_usd=finished.cost_usd,
                 saved_usd=finished.saved_usd if outcome == SUCCESS else None,
                 ttft_ms=self._ttft_ms,

@@ -15,7 +15,7 @@ from app.settings import Settings
 @asynccontextmanager
 async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
     """The router with the sides whose keys are set; watches the keys, closes at the end."""
-    prices = _prices(settings)
+    prices = configured_prices(settings)
     client = LlamaScoutClient(
         _llama(settings),
         _haiku(settings),
@@ -70,7 +70,8 @@ def _haiku(settings: Settings) -> Provider | None:
     )
 
 
-def _prices(settings: Settings) -> PriceList:
+def configured_prices(settings: Settings) -> PriceList:
+    """The price list with the prices that the settings give."""
     configured: dict[tuple[str, str], Price] = {}
     if settings.llama_price_input is not None and settings.llama_price_output is not None:
         configured["openrouter", settings.llama_model] = Price(

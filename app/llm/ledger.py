@@ -1,6 +1,7 @@
 """What every model call came to: outcome, tokens, cost, time."""
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -23,15 +24,24 @@ class Entry:
     """One call of one model, ended. `outcome` is SUCCESS, CANCELLED or a failure kind.
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.
+    `model` is the one that answered, where it said so, else the one asked for.
     """
 
     ai: str
+    provider: str
+    asked_model: str
+    model: str
     outcome: str
     usage: Usage
+    duration_s: float
     cost_usd: float | None = None
     saved_usd: float | None = None
     ttft_ms: float | None = None
     fallback: bool = False
+
+
+Listener = Callable[[Entry], None]
+"""Is told of every call, in the task that made it; must neither block nor raise."""
 
 
 class Ledger:
@@ -46,6 +56,7 @@ class Ledger:
         """Turns that went on to Haiku because Llama failed or was left alone."""
         self.cost_usd = 0.0
         self.saved_usd = 0.0
+        self.listeners: list[Listener] = []
         self._prices = prices
         self._haiku_model = haiku_model
         self._ttft_ms: dict[str, deque[float]] = {}
@@ -74,6 +85,8 @@ class Ledger:
         if entry.ttft_ms is not None:
             window = self._ttft_ms.setdefault(entry.ai, deque(maxlen=LATENCY_WINDOW))
             window.append(entry.ttft_ms)
+        for listener in self.listeners:
+            listener(entry)
 
     def calls(self, ai: str) -> int:
         """Calls of one model, however they ended."""

@@ -1,0 +1,155 @@
+"""What was spent and saved, by day and model, in a SQLite file that survives restarts.
+
+Calls are handed to a thread of its own, so that no disk ever holds up a reply; what
+cannot be written now is kept and written with the next call.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+
+import structlog
+
+from app.llm.ledger import SUCCESS, Entry, Ledger
+
+FILE_NAME = "ledger.db"
+BUSY_TIMEOUT_S = 5.0
+"""`zantara ask` may write beside the service."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS spending (
+    day TEXT NOT NULL, ai TEXT NOT NULL, model TEXT NOT NULL,
+    calls INTEGER NOT NULL, failed INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+    cost_usd REAL NOT NULL, saved_usd REAL NOT NULL,
+    PRIMARY KEY (day, ai, model)
+) WITHOUT ROWID
+"""
+_FIGURES = (
+    "calls", "failed", "unpriced", "input_tokens", "output_tokens", "cost_usd", "saved_usd",
+)  # fmt: skip
+_ADD = f"""
+INSERT INTO spending (day, ai, model, {", ".join(_FIGURES)})
+VALUES (?, ?, ?{", ?" * len(_FIGURES)})
+ON CONFLICT (day, ai, model) DO UPDATE SET
+{", ".join(f"{name} = {name} + excluded.{name}" for name in _FIGURES)}
+"""  # noqa: S608 - the names are the constants above
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Spending:
+    """One model on one day (UTC). Dollars are of the calls whose price is known."""
+
+    day: str
+    ai: str
+    model: str
+    calls: int = 0
+    failed: int = 0
+    """Calls that gave no whole answer, the client's leaving among them."""
+    unpriced: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    saved_usd: float = 0.0
+
+    def add(self, entry: Entry) -> None:
+        """Count one call."""
+        self.calls += 1
+        self.failed += entry.outcome != SUCCESS
+        self.unpriced += entry.cost_usd is None
+        self.input_tokens += entry.usage.input_tokens
+        self.output_tokens += entry.usage.output_tokens
+        self.cost_usd += entry.cost_usd or 0.0
+        self.saved_usd += entry.saved_usd or 0.0
+
+
+@dataclass
+class _Unwritten:
+    """Calls added up until they are written."""
+
+    rows: dict[tuple[str, str, str], Spending] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        day = datetime.now(UTC).date().isoformat()
+        key = day, entry.ai, entry.model
+        self.rows.setdefault(key, Spending(*key)).add(entry)
+
+
+@contextmanager
+def recording(data_dir: Path, ledger: Ledger) -> Iterator[None]:
+    """Record every call of `ledger` for the length of the block; all is written at its end."""
+    calls: SimpleQueue[Entry | None] = SimpleQueue()
+    writer = threading.Thread(target=_write, args=(data_dir / FILE_NAME, calls), name="spending")
+    writer.start()
+    ledger.listeners.append(calls.put)
+    try:
+        yield
+    finally:
+        ledger.listeners.remove(calls.put)
+        calls.put(None)
+        writer.join()
+
+
+def spending(data_dir: Path, days: int) -> list[Spending]:
+    """The last `days` days on which anything was spent, oldest first.
+
+    Raises `sqlite3.Error` when the file is there and cannot be read.
+    """
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        return []
+    # Not read-only: the first reader after a crash may have to bring in the write-ahead log.
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        rows = connection.execute(
+            f"SELECT day, ai, model, {', '.join(_FIGURES)} FROM spending WHERE day IN "  # noqa: S608
+            "(SELECT DISTINCT day FROM spending ORDER BY day DESC LIMIT ?) "
+            "ORDER BY day, ai DESC, model",
+            (days,),
+        )
+        return [Spending(*row) for row in rows]
+
+
+def _write(path: Path, calls: SimpleQueue[Entry | None]) -> None:
+    unwritten = _Unwritten()
+    open_ended = True
+    while open_ended:
+        for entry in _waiting(calls):
+            if entry is None:
+                open_ended = False
+            else:
+                unwritten.add(entry)
+        try:
+            _add(path, unwritten.rows.values())
+        except (sqlite3.Error, OSError) as error:
+            logger.warning(
+                "what was spent could not be recorded", file=str(path), reason=str(error)
+            )
+        else:
+            unwritten.rows.clear()
+
+
+def _waiting(calls: SimpleQueue[Entry | None]) -> Iterator[Entry | None]:
+    """The next call, waited for, and those that have come in meanwhile."""
+    yield calls.get()
+    while not calls.empty():
+        yield calls.get()
+
+
+def _add(path: Path, rows: Iterable[Spending]) -> None:
+    values = [
+        (row.day, row.ai, row.model, *(getattr(row, name) for name in _FIGURES)) for row in rows
+    ]
+    if not values:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(_SCHEMA)
+        connection.executemany(_ADD, values)
