@@ -20,7 +20,7 @@ from app.ops.doctor import Level, examine
 from app.ops.logging import configure_logging
 from app.ops.running_service import answer_of_running_service
 from app.ops.spending import recording, spending
-from app.retrieval.ingest import IngestSummary, Progress
+from app.retrieval.ingest_report import IngestSummary, Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
@@ -72,7 +72,7 @@ def ingest(
         bool, typer.Option("--rebuild", help="Embed all that is stored afresh.")
     ] = False,
 ) -> None:
-    """Index Markdown and text: what is unchanged costs nothing."""
+    """Index Markdown, text, HTML, PDF, DOCX, CSV and JSON: what is unchanged costs nothing."""
     if not paths and not rebuild:
         raise typer.BadParameter("name files or folders to index, or --rebuild")
     settings = load_settings()

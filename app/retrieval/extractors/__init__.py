@@ -1,0 +1,47 @@
+"""File formats into text, each through the library that knows it."""
+
+from collections.abc import Callable
+
+from app.errors import DocumentRejected
+from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted
+from app.retrieval.extractors.formats import Format
+
+
+def extract(content: bytes, file_format: Format) -> Extracted:
+    """The text of a file. Raises `DocumentRejected`, and on hostile bytes whatever the
+    format's library raises."""
+    extracted = _extractor(file_format)(content)
+    if len(extracted.text) > MAX_CHARACTERS:
+        raise DocumentRejected(f"holds more than {MAX_CHARACTERS // 10**6} million characters")
+    return extracted
+
+
+def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
+    # Each library takes up to a second to load: only the one that is needed.
+    match file_format:
+        case Format.MARKDOWN | Format.TEXT:
+            from app.retrieval.extractors import plain
+
+            return plain.extract_markdown if file_format is Format.MARKDOWN else plain.extract_text
+        case Format.HTML:
+            from app.retrieval.extractors import html
+
+            return html.extract
+        case Format.PDF:
+            from app.retrieval.extractors import pdf
+
+            return pdf.extract
+        case Format.DOCX:
+            from app.retrieval.extractors import docx
+
+            return docx.extract
+        case Format.CSV:
+            from app.retrieval.extractors import table
+
+            return table.extract
+        case Format.JSON | Format.JSONL:
+            from app.retrieval.extractors import json_records
+
+            return (
+                json_records.extract if file_format is Format.JSON else json_records.extract_lines
+            )

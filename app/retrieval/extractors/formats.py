@@ -1,0 +1,99 @@
+"""What a file is: what its name says, against what its first bytes say.
+
+Our own signatures rather than a library's: real folders hold a PDF under a Markdown
+title line, which no library of signatures looks for.
+"""
+
+import io
+import zipfile
+from enum import StrEnum
+from pathlib import PurePath
+
+from app.errors import DocumentRejected
+
+
+class Format(StrEnum):
+    """The formats that can be read, as a person calls them."""
+
+    MARKDOWN = "Markdown"
+    TEXT = "plain text"
+    HTML = "HTML"
+    PDF = "PDF"
+    DOCX = "DOCX"
+    CSV = "CSV"
+    JSON = "JSON"
+    JSONL = "JSON lines"
+
+
+SUFFIXES = {
+    ".md": Format.MARKDOWN,
+    ".txt": Format.TEXT,
+    ".html": Format.HTML,
+    ".htm": Format.HTML,
+    ".pdf": Format.PDF,
+    ".docx": Format.DOCX,
+    ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".json": Format.JSON,
+    ".jsonl": Format.JSONL,
+}
+
+_HEAD = 1024
+_HTML = (b"<!doctype html", b"<html")
+_UNREADABLE = {
+    b"{\\rtf": "RTF",
+    b"\xd0\xcf\x11\xe0": "a Word or Excel file of before 2007",
+    b"\x89png\r\n": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"gif8": "an image",
+}
+
+
+def named_format(name: str) -> Format:
+    """What the name says. Raises `DocumentRejected` for a name that says nothing known."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DocumentRejected(f"is none of {', '.join(SUFFIXES)}")
+    return SUFFIXES[suffix]
+
+
+def format_of(content: bytes, name: str, *, force: bool = False) -> Format:
+    """How to read a file; with `force` its bytes are believed rather than its name.
+
+    Raises `DocumentRejected` when the two contradict each other, and for what no
+    extractor reads.
+    """
+    named = named_format(name)
+    if not content.strip():
+        raise DocumentRejected("is empty")
+    found = _found_format(content)
+    if found is None and named in (Format.PDF, Format.DOCX):
+        raise DocumentRejected(f"is not {named}, as its name says: it is damaged or something else")
+    if found is None or found is named or force:
+        return found or named
+    raise DocumentRejected(
+        f"is {found}, not {named} as its name says: rename it, or force it to be read as {found}"
+    )
+
+
+def _found_format(content: bytes) -> Format | None:
+    head = content[:_HEAD].lower()
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for signature, name in _UNREADABLE.items():
+        if start.startswith(signature):
+            raise DocumentRejected(f"is {name}, which cannot be read: save it as PDF or DOCX")
+    if start.startswith(b"pk\x03\x04"):
+        return _format_of_archive(content)
+    if start.startswith(_HTML):
+        return Format.HTML
+    return Format.PDF if b"%pdf-" in head else None
+
+
+def _format_of_archive(content: bytes) -> Format:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if "word/document.xml" in archive.namelist():
+                return Format.DOCX
+    except zipfile.BadZipFile as error:
+        raise DocumentRejected("is a damaged zip archive, or DOCX") from error
+    raise DocumentRejected("is a zip archive: unpack it, and ingest what is inside")

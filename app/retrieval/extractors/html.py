@@ -1,0 +1,38 @@
+"""HTML into Markdown: what a reader of the page sees, without its furniture."""
+
+import re
+
+from bs4 import BeautifulSoup
+from markdownify import MarkdownConverter
+
+from app.retrieval.extractors.extracted import Extracted, normalised
+
+_FURNITURE = (
+    "script, style, noscript, template, svg, iframe, object, form, button, "
+    "nav, footer, aside, header:not(article header):not(main header)"
+)
+# What only a machine would read: a place for instructions to a model.
+_HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none" i], [style*="display: none" i]'
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+
+
+def extract(content: bytes | str) -> Extracted:
+    """The main part of a page; the encoding is the declared or the likeliest one."""
+    page = BeautifulSoup(content, "lxml")
+    title = page.title.get_text(" ", strip=True) if page.title else ""
+    for element in page.select(f"{_FURNITURE}, {_HIDDEN}"):
+        element.decompose()
+    main = page.find("main") or page.find("article") or page.body or page
+    if page.title:
+        page.title.decompose()
+    converter = MarkdownConverter(
+        heading_style="ATX",
+        bullets="-",
+        table_infer_header=True,
+        strip=["a", "img"],
+        escape_asterisks=False,
+        escape_underscores=False,
+        escape_misc=False,
+    )
+    text = normalised(converter.convert_soup(main))
+    return Extracted(_BLANK_LINES.sub("\n\n", text).strip() + "\n", True, title or None)

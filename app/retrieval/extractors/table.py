@@ -1,0 +1,44 @@
+"""CSV into one paragraph a row, each value under its column's name."""
+
+import csv
+from collections.abc import Iterator
+
+from app.errors import DocumentRejected
+from app.retrieval.extractors.extracted import Extracted, decoded
+
+MAX_ROWS = 100_000
+_SAMPLE_CHARACTERS = 20_000
+
+
+def extract(content: bytes) -> Extracted:
+    """The first row names the columns. Raises `DocumentRejected`."""
+    text = decoded(content)
+    rows = _rows(text)
+    try:
+        names = [name.strip() for name in next(rows, [])]
+        paragraphs = [_paragraph(names, row) for row in rows]
+    except csv.Error as error:
+        raise DocumentRejected(f"is not CSV: {error}") from error
+    if len(paragraphs) > MAX_ROWS:
+        raise DocumentRejected(f"has more than {MAX_ROWS} rows: split it")
+    if not any(paragraphs):
+        raise DocumentRejected("has no rows below its first, which names the columns")
+    return Extracted("\n\n".join(filter(None, paragraphs)) + "\n", is_markdown=False)
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    try:
+        dialect = csv.Sniffer().sniff(text[:_SAMPLE_CHARACTERS], delimiters=",;\t|")
+    except csv.Error:
+        # One column: any separator will do.
+        return csv.reader(text.splitlines(keepends=True))
+    return csv.reader(text.splitlines(keepends=True), dialect)
+
+
+def _paragraph(names: list[str], row: list[str]) -> str:
+    cells = enumerate(" ".join(value.split()) for value in row)
+    return "\n".join(
+        f"{names[i]}: {value}" if i < len(names) and names[i] else value
+        for i, value in cells
+        if value
+    )

@@ -1,0 +1,98 @@
+"""What a Markdown or text file says of itself, in YAML between two `---` lines at its top."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import frontmatter
+import yaml  # type: ignore[import-untyped]  # the package ships no types
+
+from app.errors import DocumentRejected
+
+_BLOCK = re.compile(r"---[ \t]*\n(?=[A-Za-z_]+[ \t]*:).{0,16000}?\n---[ \t]*(?:\n|\Z)", re.S)
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class FrontMatter:
+    """`length` is how many characters of the text it takes; dates are ISO.
+
+    `supersedes` is the id of the document that this one replaces.
+    """
+
+    length: int = 0
+    title: str | None = None
+    language: str | None = None
+    uri: str | None = None
+    source: str | None = None
+    effective_date: str | None = None
+    checked: str | None = None
+    supersedes: str | None = None
+
+
+def read(text: str) -> FrontMatter:
+    """An empty one when the text has none. Raises `DocumentRejected` when it is wrong."""
+    block = _BLOCK.match(text)
+    if not block:
+        return FrontMatter()
+    metadata = _metadata(block.group())
+    return FrontMatter(
+        length=block.end(),
+        title=_string(metadata, "title"),
+        language=_language(metadata),
+        uri=_uri(metadata),
+        source=_string(metadata, "source"),
+        effective_date=_date(metadata, "effective_date"),
+        checked=_date(metadata, "checked"),
+        supersedes=_string(metadata, "supersedes"),
+    )
+
+
+def _metadata(front_matter: str) -> dict[str, Any]:
+    try:
+        metadata, _ = frontmatter.parse(front_matter)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        # ValueError: YAML has a date type, and 2025-02-30 is none.
+        reason = str(error).replace("\n", " ")
+        raise DocumentRejected(f"front matter is not YAML: {reason:.200}") from error
+    return metadata
+
+
+def _string(metadata: dict[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str | int | float):
+        raise DocumentRejected(f"front matter: {key} is not a text")
+    # One line, so that it can stand in a prompt and in a log.
+    return " ".join(str(value).split()) or None
+
+
+def _language(metadata: dict[str, Any]) -> str | None:
+    language = _string(metadata, "language")
+    if language is None:
+        return None
+    match = _LANGUAGE.match(language.lower())
+    if not match:
+        raise DocumentRejected("front matter: language is not a code such as en, it or id")
+    return match.group()
+
+
+def _uri(metadata: dict[str, Any]) -> str | None:
+    uri = _string(metadata, "uri")
+    if uri and not uri.startswith(("https://", "http://")):
+        raise DocumentRejected("front matter: uri does not start with https:// or http://")
+    return uri
+
+
+def _date(metadata: dict[str, Any], key: str) -> str | None:
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if isinstance(value, date):
+        return value.isoformat()[:10]
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError as error:
+        raise DocumentRejected(f"front matter: {key} is not a date like 2025-06-30") from error

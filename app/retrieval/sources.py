@@ -1,0 +1,84 @@
+"""The files below what is to be ingested, and the ids of the documents they become."""
+
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from app.errors import DocumentRejected
+from app.retrieval.extractors.formats import SUFFIXES, named_format
+from app.retrieval.records import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or folder to ingest.
+
+    `root` marks the documents as this source's: what vanished from a folder is
+    deleted among its own only. Without one it is the folder's absolute path.
+    `prefix` stands before the documents' ids.
+    """
+
+    path: Path
+    root: str | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to ingest, and the id of its document; `root` as its source has it."""
+
+    path: Path
+    root: str
+    document_id: str
+
+
+def files(source: Source) -> list[File]:
+    """The readable files of a source, hidden ones left out.
+
+    Raises `DocumentRejected` for a path that is gone or that no extractor reads.
+    """
+    path = source.path
+    if path.is_dir():
+        paths = sorted(p for p in path.rglob("*") if _readable(p) and not _hidden(p, path))
+    elif path.exists():
+        named_format(path.name)
+        paths = [path]
+    else:
+        raise DocumentRejected("no such file or folder")
+    folder = path if path.is_dir() else path.parent
+    return [
+        File(found, root_of(source), document_id(found.relative_to(folder), source.prefix))
+        for found in paths
+    ]
+
+
+def document_id(path: PurePath, prefix: str) -> str:
+    """The id of the document in a file: its path below its folder, without the extension."""
+    return prefix + unicodedata.normalize("NFC", path.with_suffix("").as_posix())
+
+
+def check_id(file: File, known: Identity | None, seen: Collection[str]) -> None:
+    """Raises `DocumentRejected` for an id that is no text, or that is another document's."""
+    if not file.document_id.isprintable():
+        raise DocumentRejected("the file's name holds control characters")
+    if file.document_id in seen:
+        raise DocumentRejected(f"another file has the id {file.document_id} too")
+    if known and known.root != file.root:
+        raise DocumentRejected(
+            f"the id {file.document_id} is taken by a document from {known.root}: name a collection"
+        )
+
+
+def root_of(source: Source) -> str:
+    """Its own, or the absolute path of its folder."""
+    folder = source.path if source.path.is_dir() else source.path.parent
+    return source.root or str(folder.resolve())
+
+
+def _readable(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -1,0 +1,44 @@
+import pytest
+
+from app.errors import DocumentRejected
+from app.retrieval.extractors import docx, extract
+from app.retrieval.extractors.formats import Format
+from tests.retrieval.extractors.files import archive, docx_file
+
+
+def test_a_document_keeps_its_headings_lists_and_tables() -> None:
+    extracted = extract(docx_file(), Format.DOCX)
+    assert extracted.is_markdown
+    assert extracted.text == (
+        "# Guide to the E33G permit\n\n"
+        "# Who it is for\n\n"
+        "Remote workers who are paid from abroad.\n\n"
+        "- A passport\n- Proof of income\n\n"
+        "| Fee | Amount |\n| --- | --- |\n| Permit | Rp 7,000,000 |\n"
+    )
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docx, "MAX_UNPACKED_BYTES", 1024**2)
+    bomb = archive(word__document_xml=b"0" * (1024**2 + 1))
+    with pytest.raises(DocumentRejected, match="unpacks to more than 1 MB"):
+        extract(bomb, Format.DOCX)
+
+
+def test_parts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docx, "MAX_MEMBERS", 3)
+    with pytest.raises(DocumentRejected, match="or 3 parts"):
+        extract(docx_file(), Format.DOCX)
+
+
+@pytest.mark.parametrize(
+    "entities",
+    [
+        b'<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">',
+        b'<!ENTITY b SYSTEM "file:///etc/passwd">',
+    ],
+)
+def test_entities_are_refused(entities: bytes) -> None:
+    document = b"<!DOCTYPE d [" + entities + b"]><d>&b;</d>"
+    with pytest.raises(DocumentRejected, match="declares XML entities"):
+        extract(archive(word__document_xml=document), Format.DOCX)

@@ -1,0 +1,39 @@
+import pytest
+
+from app.errors import DocumentRejected
+from app.retrieval.extractors import extract, table
+from app.retrieval.extractors.formats import Format
+
+ROWS = "Code: 56101\nName: Restaurant\nRisk: Low\n\nCode: 55130\nName: Villa, with pool\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'Code,Name,Risk\n56101,Restaurant,Low\n55130,"Villa, with pool",\n',
+        "\ufeffCode;Name;Risk\r\n56101;Restaurant;Low\r\n55130;Villa, with pool;\r\n",
+        "Code\tName\tRisk\n56101\tRestaurant\tLow\n55130\tVilla, with pool\t\n",
+    ],
+)
+def test_each_row_is_a_paragraph_that_names_its_columns(content: str) -> None:
+    assert extract(content.encode(), Format.CSV).text == ROWS
+
+
+def test_what_excel_saves_as_unicode_is_read() -> None:
+    content = "Code\tName\n56101\tRistò\n".encode("utf-16")
+    assert extract(content, Format.CSV).text == "Code: 56101\nName: Ristò\n"
+
+
+def test_one_column_and_surplus_cells_are_kept() -> None:
+    assert extract(b"Code\n56101\n55130\n", Format.CSV).text == "Code: 56101\n\nCode: 55130\n"
+    assert extract(b"A,B\n1,2,3\n4,5\n", Format.CSV).text == "A: 1\nB: 2\n3\n\nA: 4\nB: 5\n"
+
+
+def test_no_rows_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DocumentRejected, match="no rows below its first"):
+        extract(b"Code,Name\n", Format.CSV)
+    monkeypatch.setattr(table, "MAX_ROWS", 2)
+    with pytest.raises(DocumentRejected, match="more than 2 rows"):
+        extract(b"A,B\n1,2\n3,4\n5,6\n", Format.CSV)
+    with pytest.raises(DocumentRejected, match="is not CSV: field larger than"):
+        extract(b"A,B\n" + b"x" * 200_000 + b",1\n", Format.CSV)

@@ -1,0 +1,96 @@
+"""A real child process, and files that harm it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import DocumentRejected
+from app.retrieval.reader import Reader
+from tests.retrieval.extractors import files
+
+SMALL = b'{"permit": "E33G is for remote workers"}'
+# Markdownify needs a minute for it.
+LONG_WORK = b"<p><b>x</b>" * 500_000
+# Six million lists of 64 bytes each.
+MUCH_MEMORY = b"[" + b"[]," * 6_000_000 + b"[]]"
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with Reader() as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "passage", "page"),
+    [
+        ("guide.docx", files.docx_file(), "Rp 7,000,000", None),
+        ("law.pdf", files.pdf("Pasal 1 Pendahuluan", "Pasal 2 Penutup"), "Pasal 1", 1),
+        ("page.html", b"<h1>Visa</h1><p>It lasts a year.</p>", "It lasts a year.", None),
+        ("codes.csv", b"Code,Name\n56101,Restaurant\n", "Name: Restaurant", None),
+        ("visas.json", SMALL, "permit: E33G", None),
+        ("visas.jsonl", SMALL + b"\n" + SMALL, "permit: E33G", None),
+        ("long.md", b"# Visto\n\nDura un anno.\n\n" * 4_000, "Dura un anno.", None),
+    ],
+)
+def test_every_format_becomes_passages_of_its_text(
+    name: str, content: bytes, passage: str, page: int | None, reader: Reader
+) -> None:
+    prepared = reader.prepare(content, name)
+    text = prepared.loaded.text
+    assert all(text[chunk.start : chunk.end] == chunk.text for chunk in prepared.chunks)
+    found = next(chunk for chunk in prepared.chunks if passage in chunk.text)
+    assert found.page == page
+
+
+def test_a_passage_knows_the_page_on_which_it_begins(reader: Reader) -> None:
+    pages = [f"Halaman {n}" + "\nkata kata kata kata" * 45 for n in range(1, 4)]
+    prepared = reader.prepare(files.pdf(*pages), "law.pdf")
+    for chunk in prepared.chunks:
+        begun = prepared.loaded.text[: chunk.start + len("Halaman")].count("Halaman")
+        assert chunk.page == begun
+    assert {chunk.page for chunk in prepared.chunks} == {1, 2, 3}
+
+
+def test_too_much_work_ends_the_child_and_the_next_file_is_read() -> None:
+    with Reader(cpu_limit_s=1) as reader:
+        with pytest.raises(DocumentRejected, match="takes too long to be read, or too much"):
+            reader.prepare(LONG_WORK, "long.html")
+        assert "E33G" in reader.prepare(SMALL, "small.json").loaded.text
+
+
+def test_a_child_that_hangs_is_killed_by_the_clock() -> None:
+    with (
+        Reader(time_limit_s=0.01) as reader,
+        pytest.raises(DocumentRejected, match="takes too long to be read"),
+    ):
+        reader.prepare(SMALL, "small.json")
+
+
+def test_too_much_memory_is_refused_and_the_next_file_is_read() -> None:
+    with Reader(memory_limit_bytes=500 * 1024**2) as reader:
+        with pytest.raises(DocumentRejected, match="takes too much memory to be read"):
+            reader.prepare(MUCH_MEMORY, "large.json")
+        assert "E33G" in reader.prepare(SMALL, "small.json").loaded.text
+
+
+def test_a_damaged_file_is_one_line_and_the_library_s_complaint_is_logged(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DocumentRejected, match=r"is damaged: \w+ while reading it"):
+        reader.prepare(files.archive(word__document_xml=b"<w:document"), "guide.docx")
+    assert "reading guide.docx failed" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_child_is_given_no_secret(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY_LLAMA", "sk-or-planted")
+    reader.prepare(SMALL, "small.json")
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children]
+    readers = [e for e in environments if b"OPENBLAS_NUM_THREADS=1" in e]
+    assert readers
+    assert not any(b"planted" in e for e in readers)
