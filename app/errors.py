@@ -33,6 +33,7 @@ class FailureKind(StrEnum):
     TIMEOUT_TOTAL = "timeout_total"
     CONNECTION = "connection"
     CERTIFICATE = "certificate"
+    NO_DESCRIPTORS = "no_descriptors"
     PROTOCOL = "protocol"
     EMPTY = "empty"
     CONTEXT_LENGTH = "context_length"

@@ -16,6 +16,7 @@ from app.api.errors import add_error_handlers
 from app.api.startup_errors import StartupErrorMiddleware
 from app.chat.service import ChatService
 from app.llm.factory import open_client
+from app.ops.descriptors import requests_allowed
 from app.ops.logging import configure_logging
 from app.ops.metrics import exporting
 from app.ops.spending import recording
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 ),
                 client=client,
                 knowledge_base=knowledge_base,
-                max_concurrent_requests=used.max_concurrent_requests,
+                max_concurrent_requests=requests_allowed(used.max_concurrent_requests),
                 started=time.monotonic(),
             )
 

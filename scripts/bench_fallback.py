@@ -62,7 +62,7 @@ async def measure(turns: int) -> None:
                 "circuit_breaker": False,
             }
             async with running_inside(settings_for(Path(data_dir), **values)) as (http, client):
-                _be_quiet()
+                be_quiet()
                 await until_ready(http)
                 await _measure(http, client, upstream, turns)
 
@@ -77,20 +77,22 @@ async def _measure(
         direct.append(await ask(http, "haiku"))
         over.append(await ask(http, "auto"))
     left = [await leave(http, upstream) for _ in range(50)]
-    _print("Haiku, asked for", direct[WARM_UP:])
-    _print("Haiku, after a refused Llama", over[WARM_UP:])
+    print_times("Haiku, asked for", direct[WARM_UP:])
+    print_times("Haiku, after a refused Llama", over[WARM_UP:])
     added = median(over[WARM_UP:]) - median(direct[WARM_UP:])
     print(f"added by failing over: {added:.2f} ms (median; the bound is 50 ms)")
-    _print("caller gone → call upstream closed", left)
+    print_times("caller gone → call upstream closed", left)
     assert client.ledger.fallbacks == turns + WARM_UP
 
 
-def _print(what: str, milliseconds: list[float]) -> None:
+def print_times(what: str, milliseconds: list[float]) -> None:
+    """One line: median and 95th percentile."""
     p95 = quantiles(milliseconds, n=20)[-1]
     print(f"{what}: median {median(milliseconds):.2f} ms, p95 {p95:.2f} ms")
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
+    """Log nothing."""
     # Two lines of log a turn on a terminal would be measured too.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)

@@ -59,7 +59,7 @@ async def served(
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         # Bare uvicorn raises the signal again when it has shut down.
-        assert await process.wait() == (0 if command[0] == ZANTARA else -signal.SIGTERM)
+        assert await process.wait() == (0 if ZANTARA in command else -signal.SIGTERM)
 
 
 def free_port() -> int:

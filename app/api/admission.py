@@ -26,7 +26,9 @@ class AdmissionMiddleware:
         limit = scope["state"]["max_concurrent_requests"]
         if self._under_way >= limit:
             detail = f"{limit} requests are under way already; try again in a second"
-            await problem(503, detail, headers={"Retry-After": "1"})(scope, receive, send)
+            # Kept open, the refused would use up the descriptors of those who are served.
+            headers = {"Retry-After": "1", "Connection": "close"}
+            await problem(503, detail, headers=headers)(scope, receive, send)
             return
         self._under_way += 1
         try:

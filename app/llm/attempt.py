@@ -26,7 +26,12 @@ _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.PROTOCOL,
     FailureKind.CONTENT_FILTER,
 }
-_OURS_TO_MEND = {FailureKind.BAD_REQUEST, FailureKind.NOT_FOUND, FailureKind.CERTIFICATE}
+_OURS_TO_MEND = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.NOT_FOUND,
+    FailureKind.CERTIFICATE,
+    FailureKind.NO_DESCRIPTORS,
+}
 
 
 @dataclass(frozen=True, slots=True)

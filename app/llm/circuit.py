@@ -24,7 +24,12 @@ RATE_LIMIT_COOL_DOWN_S = 2.0
 """For a 429 that does not say when to come back."""
 
 _NOT_ITS_FAULT = frozenset(
-    {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER}
+    {
+        FailureKind.BAD_REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_FILTER,
+        FailureKind.NO_DESCRIPTORS,
+    }
 )
 _KEY_FAULTS = {
     FailureKind.AUTHENTICATION: KeyState.REJECTED,
@@ -164,7 +169,7 @@ class Permit:
         self._circuit._settle(self, None, slow=slow)
 
     def failed(self, error: ProviderError) -> None:
-        """The call failed; a fault of the request's own does not count."""
+        """The call failed; a fault of the request's or of this machine's does not count."""
         if error.kind in _NOT_ITS_FAULT:
             self.abandoned()
         else:

@@ -4,6 +4,7 @@ The order of trust: the error type that the provider names, then its code, then
 the HTTP status. Facts: OpenRouter's and Anthropic's error pages, November 2026.
 """
 
+import errno
 import math
 import re
 import time
@@ -177,6 +178,8 @@ def failure_from_transport(error: BaseException) -> ProviderError:
         cause = cause.__cause__
     if isinstance(cause, aiohttp.ClientSSLError):
         return ProviderError(FailureKind.CERTIFICATE, "the certificate was not accepted")
+    if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+        return ProviderError(FailureKind.NO_DESCRIPTORS, "this process has too many open files")
     if isinstance(cause, aiohttp.ServerTimeoutError):
         return ProviderError(FailureKind.TIMEOUT_CONNECT, "no connection within the limit")
     if isinstance(cause, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):

@@ -1,3 +1,4 @@
+import errno
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -5,6 +6,7 @@ from email.utils import format_datetime
 import aiohttp
 import anthropic
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +97,14 @@ def test_no_status_and_no_exception_of_either_client_is_unmapped() -> None:
             FailureKind.CERTIFICATE,
             FailureKind.TIMEOUT_CONNECT,
         }
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_that_we_may_open_nothing_more_is_no_fault_of_the_providers(number: int) -> None:
+    key = ConnectionKey("x", 443, True, True, None, None, None)
+    refused = aiohttp.ClientConnectorDNSError(key, OSError(number, "Too many open files"))
+
+    assert failure_from_transport(refused).kind is FailureKind.NO_DESCRIPTORS
 
 
 def test_the_providers_words_do_not_travel() -> None:

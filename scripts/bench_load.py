@@ -1,0 +1,78 @@
+"""What twice the load costs: `python -m scripts.bench_load [ROUNDS]`.
+
+A service that takes so many requests at once is sent as many, then twice as many;
+Llama is played on loopback, with the guide's 880 ms to its first token.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from scripts.bench_fallback import be_quiet, print_times
+from tests.service import running_inside, settings_for, until_ready
+from tests.upstream import Upstream, Wire, llama_says
+
+QUESTION = "Quanto capitale serve per una PT PMA?"
+AT_ONCE = 16
+FIRST_TOKEN_S = 0.88
+
+
+@dataclass
+class Times:
+    """Milliseconds from the sending of a request to the end of its answer."""
+
+    served: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+
+
+async def llama(wire: Wire) -> None:
+    """One answer."""
+    await asyncio.sleep(FIRST_TOKEN_S)
+    await llama_says("Dieci ", "miliardi.")(wire)
+
+
+async def ask(http: httpx.AsyncClient, times: Times, *, after_s: float) -> None:
+    """One request, whose time is noted."""
+    await asyncio.sleep(after_s)
+    started = time.perf_counter()
+    response = await http.post("/chat", json={"message": QUESTION})
+    elapsed = (time.perf_counter() - started) * 1000
+    (times.served if response.status_code == 200 else times.refused).append(elapsed)
+
+
+async def measure(rounds: int) -> None:
+    """Print the times at the limit and at twice the limit."""
+    with tempfile.TemporaryDirectory() as data_dir:
+        async with Upstream() as upstream:
+            settings = settings_for(
+                Path(data_dir), **upstream.settings, max_concurrent_requests=AT_ONCE
+            )
+            async with running_inside(settings) as (http, _):
+                be_quiet()
+                await until_ready(http)
+                for times in (Times(), Times()):  # the first opens what is opened late
+                    upstream.llama(*[llama] * AT_ONCE * rounds)
+                    for _ in range(rounds):
+                        await _wave(http, times, AT_ONCE)
+                print_times(f"{AT_ONCE} at once, served", times.served)
+                over = Times()
+                upstream.llama(*[llama] * AT_ONCE * rounds)
+                for _ in range(rounds):
+                    await _wave(http, over, 2 * AT_ONCE)
+                print_times(f"{2 * AT_ONCE} at once, served", over.served)
+                print_times(f"{2 * AT_ONCE} at once, refused (the bound is 20 ms)", over.refused)
+
+
+async def _wave(http: httpx.AsyncClient, times: Times, size: int) -> None:
+    # Spread over half of the first token's time: the whole of a wave is under way at once.
+    gap = FIRST_TOKEN_S / 2 / size
+    await asyncio.gather(*(ask(http, times, after_s=n * gap) for n in range(size)))
+
+
+if __name__ == "__main__":
+    asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 10))

@@ -1,0 +1,180 @@
+"""Row 63: a service that may hold only so many files and connections open."""
+
+import asyncio
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from app.ops.descriptors import OWN, PER_REQUEST
+from tests.test_cli import ZANTARA, environment, free_port, served
+from tests.upstream import Upstream, Wire, llama_says
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(sys.platform != "linux", reason="/proc/PID/fd is Linux's"),
+]
+
+LIMIT = 160
+FIT = (LIMIT - OWN) // PER_REQUEST
+TURN = {"message": "Quanto capitale serve per una PT PMA?"}
+PATIENT = {"FIRST_CONTENT_TIMEOUT_S": "60", "CONNECT_TIMEOUT_S": "60", "LOG_FORMAT": "json"}
+
+
+@dataclass
+class Child:
+    """The service as a process of its own, that may open `LIMIT` descriptors."""
+
+    http: httpx.AsyncClient
+    pid: int
+
+    @property
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    async def ask(self) -> httpx.Response:
+        """One turn over a connection of its own."""
+        async with httpx.AsyncClient(base_url=self.http.base_url, timeout=60) as http:
+            return await http.post("/chat", json=TURN, headers={"Connection": "close"})
+
+    async def until_back_at(self, descriptors: int) -> None:
+        """Wait until what was opened since is closed."""
+        async with asyncio.timeout(30):
+            while self.descriptors > descriptors:
+                await asyncio.sleep(0.01)
+
+
+class HeldConnection:
+    """A connection that was opened before, and is used for one request."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON."""
+        content = b"" if body is None else json.dumps(body).encode()
+        self.writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            + content
+        )
+        head, _, answer = (await self.reader.read()).partition(b"\r\n\r\n")
+        assert b" 200 " in head.partition(b"\r\n")[0], head
+        return json.loads(answer)
+
+
+class Held:
+    """Connections to the service that say nothing."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open: list[HeldConnection] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for connection in self._open:
+            connection.writer.close()
+
+    async def connect(self) -> HeldConnection:
+        """One more."""
+        connection = HeldConnection(*await asyncio.open_connection("127.0.0.1", self._port))
+        self._open.append(connection)
+        return connection
+
+    async def until_refused(self, most: int) -> None:
+        """Hold so many that the service closes one as soon as it has taken it."""
+        more = [await self.connect() for _ in range(most)]
+        closings = [asyncio.create_task(one.reader.read()) for one in more]
+        async with asyncio.timeout(60):
+            await asyncio.wait(closings, return_when=asyncio.FIRST_COMPLETED)
+        for closing in closings:
+            closing.cancel()
+        await asyncio.gather(*closings, return_exceptions=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def child(
+    indexed_dir: Path, tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream
+) -> AsyncIterator[Child]:
+    """One for all: what a test takes of it, it gives back."""
+    here = tmp_path_factory.mktemp("child")
+    data_dir, port, log = shutil.copytree(indexed_dir, here / "data"), free_port(), here / "log"
+    env = environment(data_dir, shared_upstream, PORT=str(port), **PATIENT)
+    limited = ("sh", "-c", f'ulimit -n {LIMIT} && exec "$0" serve', ZANTARA)
+    async with served(*limited, port=port, env=env, cwd=here, log=log) as (http, process):
+        child = Child(http, process.pid)
+        async with asyncio.timeout(120):
+            degraded = True
+            while degraded:  # the first searches open the vector index
+                shared_upstream.llama(llama_says("Sì."))
+                degraded = (await child.ask()).json()["degraded"]
+        yield child
+    assert "Traceback" not in log.read_text()
+
+
+async def test_what_descriptors_do_not_allow_is_refused_and_what_was_admitted_is_served(
+    child: Child, upstream: Upstream
+) -> None:
+    gate = asyncio.Event()
+
+    async def gated(wire: Wire) -> None:
+        await gate.wait()
+        await llama_says("Dieci miliardi.")(wire)
+
+    before = child.descriptors
+    upstream.llama(*[gated] * FIT)
+    asking = [asyncio.create_task(child.ask()) for _ in range(2 * FIT)]
+    async with asyncio.timeout(60):
+        while len(upstream.calls) + sum(task.done() for task in asking) < 2 * FIT:
+            await asyncio.sleep(0.01)
+    gate.set()
+    answers = await asyncio.gather(*asking)
+
+    assert Counter(answer.status_code for answer in answers) == {200: FIT, 503: FIT}
+    for answer in answers:
+        if answer.status_code == 200:
+            assert (answer.json()["ai_used"], answer.json()["answer"]) == (
+                "llama-scout",
+                "Dieci miliardi.",
+            )
+        else:
+            assert answer.headers["retry-after"] == "1"
+            assert answer.headers["connection"] == "close"
+    await child.until_back_at(before)
+
+
+async def test_with_every_descriptor_taken_it_quotes_and_when_they_are_free_it_is_as_before(
+    child: Child, upstream: Upstream
+) -> None:
+    before = child.descriptors
+    async with Held(child.http.base_url.port or 0) as held:
+        to_ask = await held.connect()
+        to_look = await held.connect()
+        await held.until_refused(LIMIT)
+
+        quoted = await to_ask.request("POST", "/chat", TURN)
+        health = await to_look.request("GET", "/health")
+
+        assert (quoted["ai_used"], quoted["fallback_reason"]) == ("extractive", "no_descriptors")
+        assert quoted["sources"]
+        # Neither model is to blame, so neither is left alone.
+        assert {p["circuit"] for p in health["providers"].values()} == {"closed"}
+        assert not upstream.calls
+    await child.until_back_at(before)
+
+    upstream.llama(llama_says("Dieci miliardi."))
+    answer = await child.ask()
+
+    assert (answer.status_code, answer.json()["ai_used"]) == (200, "llama-scout")
+    await child.until_back_at(before)
