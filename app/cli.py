@@ -118,9 +118,7 @@ def ask(question: str) -> None:
 async def _ask(settings: Settings, question: str) -> None:
     async with KnowledgeBase.open(settings) as knowledge_base, open_client(settings) as client:
         await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
-        service = ChatService(
-            knowledge_base, client, extractive_fallback=settings.extractive_fallback
-        )
+        service = ChatService(knowledge_base, client, settings)
         fold = AnswerFold()
         turn = Turn((Message("user", question),))
         with recording(settings.data_dir, client.ledger):

@@ -54,6 +54,15 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """The whole section that a passage stands in; offsets as a passage's."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one model call; `estimated` when the provider did not report them."""
 

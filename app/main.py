@@ -37,9 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stack.enter_context(recording(used.data_dir, client.ledger))
             stack.enter_context(exporting(used.metrics_port, client, knowledge_base))
             yield Resources(
-                chat=ChatService(
-                    knowledge_base, client, extractive_fallback=used.extractive_fallback
-                ),
+                chat=ChatService(knowledge_base, client, used),
                 client=client,
                 knowledge_base=knowledge_base,
                 max_concurrent_requests=requests_allowed(used.max_concurrent_requests),

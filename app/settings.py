@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     hedge_after_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
     llama_context_tokens: Annotated[int, Field(ge=4096)] = 131_072
     haiku_context_tokens: Annotated[int, Field(ge=4096)] = 200_000
+    llama_passage_tokens: Annotated[int, Field(ge=250)] = 8_000
+    haiku_passage_tokens: Annotated[int, Field(ge=250)] = 2_500
 
     data_dir: Path = Path("data")
     knowledge_dir: Path = ROOT / "knowledge"

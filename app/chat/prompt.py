@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import Sequence
 
-from app.events import Message, Passage
+from app.chat.packing import Extract
+from app.events import Message
+from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
 
 IDENTITY = """\
 You are ZANTARA, an assistant on doing business in Indonesia: companies (PT PMA), \
@@ -24,30 +26,57 @@ No passages come with this message. Small talk you answer briefly. To a question
 Indonesia, say that you have no source at hand for it and do not state figures, rules or dates."""
 
 
-def compose(history: Sequence[Message], passages: Sequence[Passage]) -> tuple[str, list[Message]]:
-    """The system prompt and the messages of one turn; the last of `history` is the question.
+# Indonesian takes a token for some three characters, and a window must not overflow.
+_SAFE_CHARACTERS_PER_TOKEN = CHARACTERS_PER_TOKEN * 3 // 4
 
-    The fence round the passages is made afresh each time, so that no document
-    can hold its closing line.
+
+def compose(history: Sequence[Message], extracts: Sequence[Extract], tokens: int) -> Prompt:
+    """The prompt of one turn, in at most about `tokens`; the last of `history` is the question.
+
+    Whole turns of the history are left out, the oldest first, until it fits. The
+    fence round the passages is made afresh each time, so that no document can
+    hold its closing line.
     """
-    turns = _from_first_question(history)
-    if not passages:
-        return f"{IDENTITY}\n\n{UNGROUNDED}", turns
-    marker = f"passages-{secrets.token_hex(8)}"
-    fenced = "\n\n".join(
-        f"[{n}] {_source_line(passage)}\n{passage.text}" for n, passage in enumerate(passages, 1)
-    )
-    question = turns[-1].content
-    content = f"{marker}\n{fenced}\n{marker}\n\nQuestion: {question}"
-    system = f"{IDENTITY}\n\n{GROUNDED.format(marker=marker)}"
-    return system, [*turns[:-1], Message("user", content)]
+    turns = _turns(history)
+    earlier, question = turns[:-1], turns[-1][0].content
+    system = f"{IDENTITY}\n\n{UNGROUNDED}"
+    if extracts:
+        marker = f"passages-{secrets.token_hex(8)}"
+        fenced = "\n\n".join(_numbered(extract) for extract in extracts)
+        question = f"{marker}\n{fenced}\n{marker}\n\nQuestion: {question}"
+        system = f"{IDENTITY}\n\n{GROUNDED.format(marker=marker)}"
+    room = tokens * _SAFE_CHARACTERS_PER_TOKEN - len(system) - len(question)
+    kept = [message for turn in _latest(earlier, room) for message in turn]
+    return Prompt([*kept, Message("user", question)], system)
 
 
-def _from_first_question(history: Sequence[Message]) -> list[Message]:
-    # Some front ends open with the assistant's greeting; Anthropic wants a user turn first.
-    first = next(i for i, message in enumerate(history) if message.role == "user")
-    return list(history[first:])
+def _turns(history: Sequence[Message]) -> list[list[Message]]:
+    """A turn begins with what the user says and holds all that answers it.
+
+    What stands before the first, such as a front end's greeting, is left out:
+    Anthropic wants the user to begin.
+    """
+    turns: list[list[Message]] = []
+    for message in history:
+        if message.role == "user":
+            turns.append([message])
+        elif turns:
+            turns[-1].append(message)
+    return turns
 
 
-def _source_line(passage: Passage) -> str:
-    return passage.section or passage.title
+def _latest(turns: Sequence[list[Message]], characters: int) -> list[list[Message]]:
+    kept: list[list[Message]] = []
+    for turn in reversed(turns):
+        characters -= sum(len(message.content) for message in turn)
+        if characters < 0:
+            break
+        kept.insert(0, turn)
+    return kept
+
+
+def _numbered(extract: Extract) -> str:
+    numbers = "".join(f"[{n}]" for n in extract.numbers)
+    passage = extract.passage
+    dated = f" (in force from {passage.effective_date})" if passage.effective_date else ""
+    return f"{numbers} {passage.section or passage.title}{dated}\n{extract.text}"

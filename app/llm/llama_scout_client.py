@@ -29,11 +29,11 @@ from app.events import (
 )
 from app.llm.attempt import Attempt, Side
 from app.llm.circuit import Circuit
-from app.llm.continuation import continuation, joined
+from app.llm.continuation import joined
 from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
-from app.llm.provider import ChatRequest, KeyState, Provider, Tool
+from app.llm.provider import KeyState, Prompt, PromptFor, Provider, Tool
 from app.llm.timing import TimeLimits
 from app.llm.turn import Turn
 
@@ -142,7 +142,7 @@ class LlamaScoutClient:
         async with aclosing(stream):
             return fold([event async for event in stream])
 
-    async def stream(
+    def stream(
         self,
         messages: Sequence[Message],
         model: Model = "llama-scout",
@@ -155,13 +155,29 @@ class LlamaScoutClient:
     ) -> AsyncGenerator[LLMEvent]:
         """Yield the answer as it comes; with `whole`, its text only once it is complete.
 
+        Raises as `route` does.
+        """
+        prompt = Prompt(messages, system)
+        return self.route(lambda *_: prompt, model, max_tokens, temperature, tools, whole=whole)
+
+    async def route(
+        self,
+        prompt_for: PromptFor,
+        model: Model,
+        max_tokens: int,
+        temperature: float | None,
+        tools: Sequence[Tool] = (),
+        *,
+        whole: bool,
+    ) -> AsyncGenerator[LLMEvent]:
+        """As `stream`, with a prompt made for whichever model is about to read it.
+
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the fault is the conversation's own.
         """
-        request = ChatRequest(messages, system, max_tokens, temperature, tools)
         sides, reason = self._plan(model, has_tools=bool(tools))
         deadline = asyncio.get_running_loop().time() + self._limits.total_s
-        turn = Turn(request, sides, deadline, whole)
+        turn = Turn(prompt_for, max_tokens, temperature, tools, sides, deadline, whole)
         self.ledger.turns += 1
         # The last one has nobody behind it, so it may be asked once more.
         for side in [*sides, *sides[-1:]]:
@@ -210,7 +226,7 @@ class LlamaScoutClient:
 
     def _call(self, turn: Turn, side: Side, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
         """The events of one call, or None with the failure noted where none may be made."""
-        request = continuation(turn.request, turn.said) if turn.said else turn.request
+        request = turn.request_for(side)
         excess = request.estimated_tokens - side.context_tokens
         if excess > 0:
             turn.failures[side.ai] = ProviderError(

@@ -1,11 +1,11 @@
 """What the router asks of a model's API, whoever serves it."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from app.events import FinishReason, Message, TextDelta, ToolCall, Usage
+from app.events import AiName, FinishReason, Message, TextDelta, ToolCall, Usage
 
 CHARACTERS_PER_TOKEN = 4
 """For estimates only, where a provider reports no usage."""
@@ -18,6 +18,18 @@ class Tool:
     name: str
     description: str
     parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model reads; the last of `messages` is the question."""
+
+    messages: Sequence[Message]
+    system: str | None = None
+
+
+PromptFor = Callable[[AiName, int], Prompt]
+"""Makes the prompt for one of the models, which may take that many tokens."""
 
 
 @dataclass(frozen=True, slots=True)

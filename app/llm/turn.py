@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
 from app.llm.attempt import Side
-from app.llm.provider import ChatRequest
+from app.llm.continuation import continuation
+from app.llm.provider import ChatRequest, PromptFor, Tool
 
 _THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
 
@@ -17,7 +18,10 @@ _THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
 class Turn:
     """One turn. `deadline` is in the loop's time; `said` is what the caller was sent."""
 
-    request: ChatRequest
+    prompt_for: PromptFor
+    max_tokens: int
+    temperature: float | None
+    tools: Sequence[Tool]
     sides: Sequence[Side]
     """The models to try, in order."""
     deadline: float
@@ -26,6 +30,14 @@ class Turn:
     failures: dict[str, ProviderError] = field(default_factory=dict)
     asked_at: dict[str, list[float]] = field(default_factory=dict)
     """When each model was called, in the loop's time."""
+
+    def request_for(self, side: Side) -> ChatRequest:
+        """What to ask of one model: the answer, or the rest of it."""
+        prompt = self.prompt_for(side.ai, side.context_tokens - self.max_tokens)
+        request = ChatRequest(
+            prompt.messages, prompt.system, self.max_tokens, self.temperature, self.tools
+        )
+        return continuation(request, self.said) if self.said else request
 
     async def noting(self, ai: str, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
         """The events of a call, whose failure is noted on its way."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
-from app.events import Passage
+from app.events import Passage, Section
 from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseResult, DenseSearch
@@ -172,6 +172,10 @@ class KnowledgeBase:
         rankings = [*dense.rankings, lexical] if dense else [lexical]
         passages = await asyncio.to_thread(self._passages, language, rankings)
         return SearchResult(tuple(passages[:top_k]), language, degraded=dense is None)
+
+    async def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
+        """The whole section round each passage that is only a part of one, by its place."""
+        return await asyncio.to_thread(self._store.sections, passages)
 
     async def add(
         self,

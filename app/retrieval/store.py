@@ -18,7 +18,7 @@ from uuid import uuid4
 import numpy as np
 
 from app.errors import EmbedderMismatch
-from app.events import Passage
+from app.events import Passage, Section
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.embedder import Embedder, Vectors
@@ -203,6 +203,22 @@ class Store:
         )
         return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids)}
 
+    def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
+        """The whole section round each passage that is only a part of one, by its place."""
+        found: dict[int, Section] = {}
+        with self._database.read() as connection:
+            for place, passage in enumerate(passages):
+                pieces = connection.execute(
+                    "SELECT position, start, end, text FROM chunks "
+                    "WHERE document_id = ? AND section = ? ORDER BY position",
+                    (passage.document_id, passage.section),
+                ).fetchall()
+                run = _run_round(pieces, passage.start)
+                if len(run) > 1:
+                    text = "\n".join(piece[3] for piece in run)
+                    found[place] = Section(run[0][1], run[-1][2], text)
+        return found
+
     def chunk_ids(self) -> dict[str, set[int]]:
         """Every chunk's id, by language."""
         with self._database.read() as connection:
@@ -241,6 +257,21 @@ class Store:
 
 def _identity_of(embedder: Embedder) -> str:
     return f"{embedder.name} ({embedder.dimension} dimensions)"
+
+
+def _run_round(pieces: Sequence[tuple[Any, ...]], start: int) -> list[tuple[Any, ...]]:
+    """The piece that begins at `start`, with those that follow one another round it.
+
+    Two sections of a document may have one heading; a piece is (position, start, …).
+    """
+    run: list[tuple[Any, ...]] = []
+    for piece in pieces:
+        if run and piece[0] != run[-1][0] + 1:
+            if any(member[1] == start for member in run):
+                break
+            run = []
+        run.append(piece)
+    return run if any(member[1] == start for member in run) else []
 
 
 def _vector(blob: bytes) -> Vectors:

@@ -26,6 +26,20 @@ ANSWER_KEYS = {
 }  # fmt: skip
 
 
+def fenced(content: str) -> tuple[str, dict[int, str], str]:
+    """The marker of a prompt's fence, what stands under each number, and what follows."""
+    parts = re.fullmatch(r"(passages-\w+)\n(.*)\n\1\n\n(.*)", content, re.DOTALL)
+    assert parts
+    marker, passages, question = parts.groups()
+    extracts = re.split(r"^((?:\[\d+\])+) ", passages, flags=re.MULTILINE)[1:]
+    under = {
+        int(n): text.strip()
+        for numbers, text in zip(extracts[::2], extracts[1::2], strict=True)
+        for n in re.findall(r"\d+", numbers)
+    }
+    return marker, under, question
+
+
 async def ask(client: httpx.AsyncClient, **body: object) -> httpx.Response:
     return await client.post("/chat", json=body)
 
@@ -55,20 +69,34 @@ async def test_a_question_in_italian_gets_an_answer_with_the_models_own_sources(
     assert answer["request_id"] == response.headers["x-request-id"]
     assert answer["sources"][0]["document_id"] == "it/pt-pma-capital"
 
-    # The sources are the very passages, under the very numbers, that the model was given.
+    # Every source stands in the prompt, under the very number and section of the answer.
     prompt = upstream.llama_calls[0].json["messages"][-1]["content"]
-    marker, fenced, question = re.fullmatch(
-        r"(passages-\w+)\n(.*)\n\1\n\n(.*)", prompt, re.DOTALL
-    ).groups()  # type: ignore[union-attr]  # a mismatch fails the test as it should
+    marker, extracts, question = fenced(prompt)
     assert question == f"Question: {QUESTION}"
-    assert [source["n"] for source in answer["sources"]] == list(
-        range(1, len(answer["sources"]) + 1)
-    )
-    rebuilt = "\n\n".join(
-        f"[{s['n']}] {s['section'] or s['title']}\n{s['text']}" for s in answer["sources"]
-    )
-    assert fenced == rebuilt
+    assert sorted(extracts) == [source["n"] for source in answer["sources"]]
+    for source in answer["sources"]:
+        assert extracts[source["n"]].startswith(source["section"])
+        assert source["text"] in extracts[source["n"]]
     assert marker in upstream.llama_calls[0].json["messages"][0]["content"]
+
+
+async def test_llama_reads_whole_sections_and_haiku_as_much_as_its_budget_holds(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(status(503))
+    upstream.haiku(haiku_says("Oltre 10 miliardi [1]."))
+    async with serving(haiku_passage_tokens=500) as client:
+        answer = (await ask(client, message=QUESTION)).json()
+
+    _, for_llama, _ = fenced(upstream.llama_calls[0].json["messages"][-1]["content"])
+    _, for_haiku, _ = fenced(upstream.haiku_calls[0].json["messages"][-1]["content"])
+    best = answer["sources"][0]["text"]
+    assert best in for_llama[1]
+    assert best in for_haiku[1]
+    assert len(for_llama) == len(answer["sources"])
+    assert 0 < len(for_haiku) < len(for_llama)
+    assert sorted(for_haiku) == list(range(1, len(for_haiku) + 1))
+    assert sum(map(len, set(for_llama.values()))) > sum(len(s["text"]) for s in answer["sources"])
 
 
 async def test_a_stream_tells_sources_route_deltas_and_done_as_they_come(

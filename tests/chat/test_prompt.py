@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from app.chat.packing import Extract
 from app.chat.prompt import compose
 from app.events import Message, Passage
 
@@ -13,30 +16,46 @@ PASSAGE = Passage(
 )
 
 
+EXTRACT = Extract((1,), PASSAGE, PASSAGE.text)
+ROOM = 100_000
+
+
 def test_passages_stand_only_inside_a_fence_that_is_made_afresh() -> None:
-    prompts = [compose([Message("user", "Domanda?")], [PASSAGE]) for _ in range(2)]
+    prompts = [compose([Message("user", "Domanda?")], [EXTRACT], ROOM) for _ in range(2)]
 
     markers = set()
-    for system, messages in prompts:
-        assert PASSAGE.text not in system
-        lines = messages[-1].content.splitlines()
+    for prompt in prompts:
+        assert prompt.system is not None
+        assert PASSAGE.text not in prompt.system
+        lines = prompt.messages[-1].content.splitlines()
         marker = lines[0]
         assert lines.count(marker) == 2
         assert lines.index(PASSAGE.text) < len(lines) - 1 - lines[::-1].index(marker)
-        assert marker in system
+        assert marker in prompt.system
         markers.add(marker)
     assert len(markers) == 2
 
 
-def test_without_passages_the_model_is_told_so() -> None:
-    system, messages = compose([Message("user", "Ciao!")], [])
+def test_an_extract_stands_under_its_numbers_its_section_and_its_date() -> None:
+    dated = replace(PASSAGE, effective_date="2025-01-01")
 
-    assert "No passages come with this message" in system
-    assert messages == [Message("user", "Ciao!")]
+    prompt = compose([Message("user", "Domanda?")], [Extract((1, 4), dated, "Testo.")], ROOM)
+
+    assert (
+        "[1][4] Titolo > Sezione (in force from 2025-01-01)\nTesto." in prompt.messages[-1].content
+    )
+
+
+def test_without_passages_the_model_is_told_so() -> None:
+    prompt = compose([Message("user", "Ciao!")], [], ROOM)
+
+    assert prompt.system is not None
+    assert "No passages come with this message" in prompt.system
+    assert prompt.messages == [Message("user", "Ciao!")]
 
 
 def test_the_model_is_told_who_it_is_and_how_to_answer() -> None:
-    system, _ = compose([Message("user", "Domanda?")], [PASSAGE])
+    system = compose([Message("user", "Domanda?")], [EXTRACT], ROOM).system or ""
 
     for rule in (
         "You are ZANTARA",
@@ -46,3 +65,22 @@ def test_the_model_is_told_who_it_is_and_how_to_answer() -> None:
         "If they do not hold the answer, say that plainly",
     ):
         assert rule in system
+
+
+def test_history_is_left_out_in_whole_turns_the_oldest_first() -> None:
+    history = [
+        Message("assistant", "Benvenuto!"),
+        *(
+            Message(role, f"{role} {n} " + "x" * 3_000)
+            for n in range(5)
+            for role in ("user", "assistant")
+        ),
+        Message("user", "E poi?"),
+    ]
+
+    roomy, narrow, none = (compose(history, [EXTRACT], tokens) for tokens in (50_000, 4_000, 100))
+
+    assert [m.content for m in roomy.messages[:-1]] == [m.content for m in history[1:-1]]
+    assert [m.content[:11] for m in narrow.messages[:-1]] == ["user 4 xxxx", "assistant 4"]
+    assert [m.role for m in none.messages] == ["user"]
+    assert none.messages[-1].content.endswith("E poi?")

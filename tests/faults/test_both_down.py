@@ -1,5 +1,7 @@
 """When neither model can, when the caller is told, and when another try is all it takes."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.faults.breakages import (
@@ -18,7 +20,7 @@ from tests.faults.breakages import opening as opening_of
 from tests.faults.conftest import Service, outcomes
 from tests.faults.matrix import FIRST_CONTENT_S, TOTAL_S
 from tests.faults.replies import GOES_ON, HAIKU_SAYS, MARGIN_S, QUESTION, ask
-from tests.upstream import Upstream, Wire, haiku_says, status
+from tests.upstream import Upstream, Wire, haiku_says, llama_says, status
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -120,25 +122,47 @@ async def test_row_7_what_neither_window_holds_is_a_413_that_says_by_how_much(
 
 
 async def test_row_7_what_is_too_long_at_sight_is_not_sent(
-    streamed: bool, service: Service, upstream: Upstream
+    streamed: bool, service: Service, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream.haiku(haiku_says(*HAIKU_SAYS))
+    for name, window in (("llama", 4_096), ("haiku", 9_000)):
+        side = getattr(service.client, name)
+        monkeypatch.setattr(service.client, name, replace(side, context_tokens=window))
 
-    def conversation(turns: int) -> list[dict[str, str]]:
-        turn = [
-            {"role": "user", "content": "x" * 30_000},
-            {"role": "assistant", "content": "y" * 10_000},
-        ]
-        return [*(turn * turns), {"role": "user", "content": QUESTION}]
-
-    for_haiku = await ask(service.http, streamed=streamed, message=None, messages=conversation(15))
-    for_none = await ask(service.http, streamed=streamed, message=None, messages=conversation(24))
+    for_haiku = await ask(service.http, streamed=streamed, message="x" * 20_000)
+    for_none = await ask(service.http, streamed=streamed, message="x" * 30_000)
 
     assert for_haiku.body["fallback_reason"] == "context_length"
     assert for_haiku.text == "".join(HAIKU_SAYS)
     assert for_none.status == 413
     assert "tokens over the window" in for_none.body["detail"]
     assert len(upstream.calls) == 1
+
+
+async def test_row_7_a_history_that_is_too_long_loses_its_oldest_turns(
+    streamed: bool, service: Service, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says("Eccomi."))
+    history = [
+        {"role": role, "content": f"{n} {letter * 20_000}"}
+        for n in range(24)
+        for role, letter in (("user", "x"), ("assistant", "y"))
+    ]
+
+    reply = await ask(
+        service.http,
+        streamed=streamed,
+        message=None,
+        messages=[*history, {"role": "user", "content": QUESTION}],
+    )
+
+    assert reply.text == "Eccomi."
+    sent = upstream.llama_calls[0].json["messages"][1:]
+    kept = [message["content"][:4] for message in sent[:-1]]
+    assert kept == [message["content"][:4] for message in history[-len(kept) :]]
+    assert len(kept) % 2 == 0
+    assert 4 < len(kept) < len(history)
+    assert sent[-1]["content"].endswith(QUESTION)
 
 
 async def test_row_41_both_refuse_and_the_second_is_never_asked(
