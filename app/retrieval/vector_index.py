@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import numpy as np
 
 from app.errors import VectorsUnavailable
-from app.retrieval.records import StoredVector
+from app.retrieval.records import Neighbour, StoredVector
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
@@ -125,28 +126,33 @@ class VectorIndex:
         vector: "Vectors",
         limit: int,
         *,
+        translations: Mapping[str, "Vectors"] = MappingProxyType({}),
         languages: Collection[str] = (),
         document_ids: Collection[str] = (),
-    ) -> list[list[int]]:
-        """A ranking of chunk ids for each language, nearest first, at most `limit` in each.
+    ) -> dict[str, list[Neighbour]]:
+        """For each language its chunks nearest to `vector`, or to the translation's into it.
 
-        Empty collections narrow nothing.
+        At most `limit` each, nearest first. Empty collections narrow nothing.
         """
         where: Any = {"document_id": {"$in": sorted(document_ids)}} if document_ids else None
+        found = {}
         with _failures():
-            return [
-                [
-                    int(chunk_id)
-                    for chunk_id in collection.query(
-                        query_embeddings=vector[np.newaxis],
-                        n_results=limit,
-                        where=where,
-                        include=[],
-                    )["ids"][0]
+            for language, collection in list(self._collections.items()):
+                if languages and language not in languages:
+                    continue
+                answer: Any = collection.query(
+                    query_embeddings=translations.get(language, vector)[np.newaxis],
+                    n_results=limit,
+                    where=where,
+                    include=["distances"],
+                )
+                found[language] = [
+                    Neighbour(int(chunk_id), 1.0 - distance)
+                    for chunk_id, distance in zip(
+                        answer["ids"][0], answer["distances"][0], strict=True
+                    )
                 ]
-                for language, collection in list(self._collections.items())
-                if not languages or language in languages
-            ]
+        return found
 
     def add(self, rows: Iterable[StoredVector]) -> None:
         """Put chunks in, or in the place of those with their ids."""

