@@ -3,13 +3,15 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import chat, health
-from app.api.admission import AdmissionMiddleware
+from app.api.admission import ALWAYS_SERVED, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
@@ -18,10 +20,20 @@ from app.chat.service import ChatService
 from app.llm.factory import open_client
 from app.ops.descriptors import requests_allowed
 from app.ops.logging import configure_logging
-from app.ops.metrics import exporting
 from app.ops.spending import recording
+from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
+
+_TRACES_ALONE: Final[TelemetryConfig] = {
+    # Where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere when it is not set.
+    "auto_configure": True,
+    "operation_spans": False,
+    "exclude": lambda scope: scope["path"] in ALWAYS_SERVED,
+    # What is measured is Prometheus's to fetch (app/ops/metrics.py); logs go to standard error.
+    "metrics": False,
+    "logs": False,
+}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -34,10 +46,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
             client = await stack.enter_async_context(open_client(used))
+            chat_service = ChatService(knowledge_base, client, used)
+            chat_service.search_listeners.append(trace_search)
+            client.ledger.listeners.append(trace_call)
             stack.enter_context(recording(used.data_dir, client.ledger))
-            stack.enter_context(exporting(used.metrics_port, client, knowledge_base))
+            if used.metrics_port is not None:
+                from app.ops.metrics import exporting  # late: not needed where none is scraped
+
+                stack.enter_context(
+                    exporting(used.metrics_port, client, knowledge_base, chat_service)
+                )
             yield Resources(
-                chat=ChatService(knowledge_base, client, used),
+                chat=chat_service,
                 client=client,
                 knowledge_base=knowledge_base,
                 max_concurrent_requests=requests_allowed(used.max_concurrent_requests),
@@ -49,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="Answers on doing business in Indonesia, with sources.",
         lifespan=lifespan,
+        telemetry=_TRACES_ALONE,
         # A redirect would take its host from the caller's header.
         redirect_slashes=False,
     )

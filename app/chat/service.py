@@ -1,6 +1,7 @@
 """One turn of a conversation: look up, ask the model, and answer without it if need be."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +52,19 @@ class Turn:
     filters: SearchFilters | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search, ended: the seconds it took, how many passages it found."""
+
+    duration_s: float
+    passages: int
+    degraded: bool
+
+
+SearchListener = Callable[[Search], None]
+"""Is told of every search, in the task that made it; must neither block nor raise."""
+
+
 class ChatService:
     """Answers turns; holds no state of its own between them."""
 
@@ -64,6 +78,7 @@ class ChatService:
             LLAMA: settings.llama_passage_tokens,
             HAIKU: settings.haiku_passage_tokens,
         }
+        self.search_listeners: list[SearchListener] = []
 
     async def stream(self, turn: Turn, *, whole: bool = False) -> AsyncGenerator[Event]:
         """Yield the turn's events; with `whole`, the answer only once it is complete.
@@ -71,7 +86,11 @@ class ChatService:
         Raises, before the first event that has content, `AnswerUnavailable` when
         nothing could answer and `ProviderError` when the model refused the content.
         """
+        started = time.perf_counter()
         found, degraded = await self._search(turn)
+        search = Search(time.perf_counter() - started, len(found.passages), degraded)
+        for listener in self.search_listeners:
+            listener(search)
         yield Retrieved(found.passages, degraded)
         sections = await self._knowledge_base.sections(found.passages)
         prompt_for = partial(self._prompt, turn, found.passages, sections)

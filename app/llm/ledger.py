@@ -52,8 +52,8 @@ class Ledger:
         """Calls by (`llama-scout` or `haiku`, outcome)."""
         self.turns = 0
         """Turns that were to be answered, by whichever model."""
-        self.fallbacks = 0
-        """Turns that went on to Haiku because Llama failed or was left alone."""
+        self.fallback_kinds: Counter[str] = Counter()
+        """Turns that went on to Haiku because Llama failed or was left alone, by why."""
         self.cost_usd = 0.0
         self.saved_usd = 0.0
         self.listeners: list[Listener] = []
@@ -87,6 +87,11 @@ class Ledger:
             window.append(entry.ttft_ms)
         for listener in self.listeners:
             listener(entry)
+
+    @property
+    def fallbacks(self) -> int:
+        """Turns that went on to Haiku, whyever."""
+        return self.fallback_kinds.total()
 
     def calls(self, ai: str) -> int:
         """Calls of one model, however they ended."""

@@ -184,7 +184,7 @@ class LlamaScoutClient:
             if side.ai in turn.failures and not await self._worth_another_try(turn, side):
                 break
             if side.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
-                self.ledger.fallbacks += 1
+                self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
             events = self._call(turn, side, reason)
             if events is None:

@@ -1,16 +1,29 @@
 import re
-import socket
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Serving
+from tests.test_cli import free_port
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def samples(scraped: str) -> dict[str, float]:
+    """Every sample by its name and labels, the labels in the order of the alphabet."""
+    found = {}
+    for family in text_string_to_metric_families(scraped):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def buckets(figures: dict[str, float], name: str) -> set[float]:
+    """The upper bounds that a histogram has."""
+    bounds = (
+        re.search(r'le="([^"]+)"', key) for key in figures if key.startswith(f"{name}_bucket")
+    )
+    return {float(bound[1]) for bound in bounds if bound}
 
 
 async def test_what_prometheus_reads_is_what_the_ledger_holds(
@@ -26,13 +39,84 @@ async def test_what_prometheus_reads_is_what_the_ledger_holds(
         measured = (await client.get("/health")).json()["measured"]
         public = await client.get("/metrics")
 
-    figures = dict(re.findall(r"^(\S+) (\S+)$", scraped, re.MULTILINE))
-    assert float(figures['zantara_calls_total{ai="llama-scout",outcome="success"}']) == 1
-    assert float(figures['zantara_calls_total{ai="llama-scout",outcome="server"}']) == 1
-    assert float(figures['zantara_calls_total{ai="haiku",outcome="success"}']) == 1
-    assert float(figures["zantara_turns_total"]) == 2
-    assert float(figures["zantara_fallbacks_total"]) == measured["haiku_fallbacks"] == 1
-    assert round(float(figures["zantara_cost_usd_total"]), 6) == measured["cost_usd"] > 0
-    assert round(float(figures["zantara_saved_usd"]), 6) == measured["saved_usd"]
-    assert float(figures['zantara_circuit_open{ai="haiku"}']) == 0
+    figures = samples(scraped)
+    assert figures['zantara_calls_total{ai="llama-scout",outcome="success"}'] == 1
+    assert figures['zantara_calls_total{ai="llama-scout",outcome="server"}'] == 1
+    assert figures['zantara_calls_total{ai="haiku",outcome="success"}'] == 1
+    assert figures["zantara_turns_total"] == 2
+    assert figures['zantara_fallbacks_total{kind="server"}'] == measured["haiku_fallbacks"] == 1
+    assert round(figures["zantara_cost_usd_total"], 6) == measured["cost_usd"] > 0
+    assert round(figures["zantara_saved_usd"], 6) == measured["saved_usd"]
+    assert figures['zantara_circuit_state{ai="haiku",state="closed"}'] == 1
+    assert figures['zantara_circuit_state{ai="haiku",state="open"}'] == 0
+    assert figures["zantara_index_ready"] == 1
+    assert figures["zantara_documents"] == 30
+    assert figures['zantara_retrieval_duration_seconds_count{degraded="false"}'] == 2
     assert public.status_code == 404
+
+
+async def test_calls_are_measured_under_the_conventions_names_and_buckets(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(llama_says("Uno."), status(429))
+    upstream.haiku(haiku_says("Due."))
+    port = free_port()
+    async with serving(metrics_port=port) as client, httpx.AsyncClient() as scraper:
+        for _ in range(2):
+            await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})
+        figures = samples((await scraper.get(f"http://127.0.0.1:{port}/metrics")).text)
+
+    llama = (
+        'gen_ai_operation_name="chat",gen_ai_provider_name="openrouter",'
+        'gen_ai_request_model="meta-llama/llama-4-scout",'
+        'gen_ai_response_model="meta-llama/llama-4-scout"'
+    )
+    haiku = (
+        'gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",'
+        'gen_ai_request_model="claude-haiku-4-5",'
+        'gen_ai_response_model="claude-haiku-4-5-20251001"'
+    )
+    duration = "gen_ai_client_operation_duration_seconds"
+    first_chunk = "gen_ai_client_operation_time_to_first_chunk_seconds"
+    tokens = "gen_ai_client_token_usage"
+    assert figures[f'{duration}_count{{error_type="",{llama}}}'] == 1
+    assert figures[f'{duration}_count{{error_type="rate_limit",{llama}}}'] == 1
+    assert figures[f'{duration}_count{{error_type="",{haiku}}}'] == 1
+    assert figures[f"{first_chunk}_count{{{llama}}}"] == 1
+    assert figures[f'{tokens}_sum{{{llama},gen_ai_token_type="input"}}'] == 500
+    assert figures[f'{tokens}_sum{{{haiku},gen_ai_token_type="output"}}'] == 120
+    # https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md
+    seconds = {
+        0.01,
+        0.02,
+        0.04,
+        0.08,
+        0.16,
+        0.32,
+        0.64,
+        1.28,
+        2.56,
+        5.12,
+        10.24,
+        20.48,
+        40.96,
+        81.92,
+    }
+    sizes = {
+        1,
+        4,
+        16,
+        64,
+        256,
+        1024,
+        4096,
+        16384,
+        65536,
+        262144,
+        1048576,
+        4194304,
+        16777216,
+        67108864,
+    }
+    assert buckets(figures, duration) == buckets(figures, first_chunk) == seconds | {float("inf")}
+    assert buckets(figures, tokens) == sizes | {float("inf")}
