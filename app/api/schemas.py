@@ -1,5 +1,6 @@
 """What callers may send, with its bounds."""
 
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -7,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from app.chat.service import DEFAULT_TOP_K, Turn
 from app.events import Message
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, Model
-from app.retrieval.records import SearchFilters
+from app.retrieval.filters import SearchFilters
 
 MAX_CHARS = 32_000
 """Of one message: some twenty pages."""
@@ -47,6 +48,27 @@ class FiltersIn(_Body):
 
     document_ids: list[Annotated[str, Field(max_length=500)]] = Field(default=[], max_length=100)
     languages: list[Literal["en", "id", "it"]] = []
+    collections: list[Annotated[str, Field(max_length=100)]] = Field(default=[], max_length=100)
+    effective_from: date | None = Field(
+        default=None, description="Documents that hold from this date or a later one."
+    )
+    effective_to: date | None = Field(
+        default=None, description="Documents that hold from this date or an earlier one."
+    )
+    include_superseded: bool = Field(
+        default=False, description="Also documents that a newer one supersedes."
+    )
+
+    def as_filters(self) -> SearchFilters:
+        """The filters as the search takes them."""
+        return SearchFilters(
+            document_ids=frozenset(self.document_ids),
+            languages=frozenset(self.languages),
+            collections=frozenset(self.collections),
+            effective_from=self.effective_from,
+            effective_to=self.effective_to,
+            include_superseded=self.include_superseded,
+        )
 
 
 class ChatIn(_Body):
@@ -85,8 +107,5 @@ class ChatIn(_Body):
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             top_k=self.top_k,
-            filters=SearchFilters(
-                document_ids=frozenset(self.filters.document_ids),
-                languages=frozenset(self.filters.languages),
-            ),
+            filters=self.filters.as_filters(),
         )

@@ -29,8 +29,9 @@ from app.events import (
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
+from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
-from app.retrieval.records import SearchFilters
+from app.retrieval.records import PUBLIC
 from app.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -50,6 +51,8 @@ class Turn:
     temperature: float | None = None
     top_k: int = DEFAULT_TOP_K
     filters: SearchFilters | None = None
+    groups: frozenset[str] = frozenset({PUBLIC})
+    """The caller's access groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,9 @@ class ChatService:
     async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
         question = turn.messages[-1].content
         try:
-            found = await self._knowledge_base.search(question, turn.top_k, turn.filters)
+            found = await self._knowledge_base.search(
+                question, turn.top_k, turn.filters, groups=turn.groups
+            )
         except IndexNotReady as error:
             logger.warning("answering without the knowledge base", reason=str(error))
             return SearchResult(passages=()), True

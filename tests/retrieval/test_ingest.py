@@ -6,7 +6,7 @@ from app.retrieval.ingest_report import Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.records import Stats
 from app.settings import Settings
-from tests.retrieval.material import TAX, VISA, CountingEmbedder, write
+from tests.retrieval.material import EVERYONE, TAX, VISA, CountingEmbedder, write
 
 
 async def test_indexing_twice_changes_nothing_and_embeds_nothing(
@@ -18,12 +18,12 @@ async def test_indexing_twice_changes_nothing_and_embeds_nothing(
     async with KnowledgeBase.open(settings, counting) as knowledge_base:
         first = await knowledge_base.add([tmp_path / "docs"])
         assert (first.added, first.chunks, counting.passages) == (2, 3, 3)
-        before = await knowledge_base.search("tourist visa")
+        before = await knowledge_base.search("tourist visa", groups=EVERYONE)
         second = await knowledge_base.add([tmp_path / "docs"])
         assert (second.unchanged, second.added, second.chunks) == (2, 0, 0)
         assert counting.passages == 3
         assert knowledge_base.stats() == Stats(2, 3)
-        assert await knowledge_base.search("tourist visa") == before
+        assert await knowledge_base.search("tourist visa", groups=EVERYONE) == before
 
 
 async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
@@ -38,7 +38,7 @@ async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
         summary = await knowledge_base.add([tmp_path / "docs"])
         assert (summary.changed, counting.passages) == (1, 1)
         assert knowledge_base.stats() == Stats(1, 2)
-        found = await knowledge_base.search("How long does a tourist visa last?")
+        found = await knowledge_base.search("How long does a tourist visa last?", groups=EVERYONE)
         assert "sixty days" in found.passages[0].text
         assert not any("thirty days" in passage.text for passage in found.passages)
 
@@ -54,7 +54,7 @@ async def test_what_vanished_from_a_folder_is_deleted_there_only(
         gone.unlink()
         summary = await knowledge_base.add([tmp_path / "a"])
         assert (summary.deleted, summary.unchanged) == (1, 1)
-        found = await knowledge_base.search("corporate income tax")
+        found = await knowledge_base.search("corporate income tax", groups=EVERYONE)
         assert {passage.document_id for passage in found.passages} == {"visa", "other"}
 
 
@@ -68,7 +68,7 @@ async def test_collections_keep_equal_ids_apart(
         clash = await knowledge_base.add([tmp_path / "b"])
         assert "the id visa is taken by a document from" in str(clash.rejected[0])
         assert (await knowledge_base.add([tmp_path / "b"], collection="b")).added == 1
-        found = await knowledge_base.search("tax")
+        found = await knowledge_base.search("tax", groups=EVERYONE)
         assert {passage.document_id for passage in found.passages} == {"visa", "b/visa"}
 
 

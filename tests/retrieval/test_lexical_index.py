@@ -3,9 +3,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.lexical_index import match_expression, tokens
 from app.retrieval.store import Store
 from app.settings import Settings
+from tests.retrieval.material import EVERYONE
 from tests.retrieval.test_store import put
 
 
@@ -21,9 +23,10 @@ def store(settings: Settings) -> Iterator[Store]:
     store.close()
 
 
-def found(store: Store, question: str, **filters: tuple[str, ...]) -> list[str]:
-    ids = store.search_words(question, 10, **filters)
-    passages = store.passages(ids)
+def found(store: Store, question: str, filters: SearchFilters | None = None) -> list[str]:
+    scope = Scope(filters or SearchFilters(), EVERYONE)
+    ids = store.search_words(question, 10, scope)
+    passages = store.passages(ids, scope)
     return [passages[i].document_id for i in ids]
 
 
@@ -66,9 +69,10 @@ def test_a_question_without_words_finds_nothing(store: Store, question: str) -> 
 
 def test_filters_narrow(store: Store) -> None:
     question = "permit capitale KBLI"
-    assert found(store, question, languages=("it",)) == ["capitale"]
-    assert found(store, question, document_ids=("visas",)) == ["visas"]
-    assert found(store, question, document_ids=("visas",), languages=("it",)) == []
+    italian, visas = frozenset({"it"}), frozenset({"visas"})
+    assert found(store, question, SearchFilters(languages=italian)) == ["capitale"]
+    assert found(store, question, SearchFilters(document_ids=visas)) == ["visas"]
+    assert found(store, question, SearchFilters(document_ids=visas, languages=italian)) == []
 
 
 def test_tokens_are_folded_and_shortened_but_names_are_whole() -> None:

