@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import StorageFailed
-from app.retrieval import lexical_index
+from app.retrieval import fingerprints, lexical_index
 
 FILE_NAME = "zantara.db"
 SCHEMA_VERSION = 2
@@ -35,6 +35,7 @@ CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 {lexical_index.SCHEMA};
+{fingerprints.SCHEMA}
 """
 
 # From the version to the next one.

@@ -1,13 +1,15 @@
 """Files and folders into the store and its indexes: what is unchanged costs nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from app.errors import DocumentRejected
 from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
-from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback, Rejection
+from app.retrieval.ingest_report import Ingested, IngestSummary, Notice, Progress, ProgressCallback
+from app.retrieval.options import IngestOptions
+from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader
 from app.retrieval.records import Document, Identity
 from app.retrieval.sources import File, Source, check_id, files, root_of
@@ -17,8 +19,15 @@ from app.retrieval.store import Store, vector_key
 EMBEDDING_SLICE = 64
 
 
+class Stopped(Exception):
+    """The ingest was told to stop; nothing of the file at hand was stored."""
+
+
 class Ingester:
-    """Brings the knowledge base up to files. Calls block; one ingest at a time."""
+    """Brings the knowledge base up to files. Calls block; one ingest at a time.
+
+    `stop` is asked between two files, or slices of a long one, and ends the work.
+    """
 
     def __init__(
         self,
@@ -26,90 +35,150 @@ class Ingester:
         dense: DenseSearch,
         embedder: Embedder,
         shipped: Mapping[str, Vectors],
+        stop: Callable[[], bool],
     ) -> None:
         self._store = store
         self._dense = dense
         self._embedder = embedder
         self._shipped = shipped
+        self._stop = stop
 
     def run(
-        self, sources: Sequence[Source], progress: ProgressCallback, stop: Callable[[], bool]
+        self, sources: Sequence[Source], options: IngestOptions, progress: ProgressCallback
     ) -> IngestSummary:
-        """Ingest the sources; `stop` is asked between two files, or slices of a long one,
-        and ends it."""
+        """Ingest the sources, and delete what vanished from the folders among them."""
         summary = IngestSummary()
         known = self._store.identities()
-        files = _files(sources, summary)
-        seen: set[str] = set()
+        found = _files(sources, options, summary)
+        vanished = _vanished(known, sources, found)
         with Reader() as reader:
-            for done, file in enumerate(files, start=1):
+            for done, file in enumerate(found, start=1):
                 try:
-                    check_id(file, known.get(file.document_id), seen)
-                    seen.add(file.document_id)
-                    self._ingest(file, known.get(file.document_id), reader, summary, stop)
+                    content = loaders.read_file(file.path)
+                    ingested = self.add(file, content, options, reader, vanished)
+                    summary.count(str(file.path), ingested)
                 except DocumentRejected as error:
-                    summary.rejected.append(Rejection(str(file.path), str(error)))
-                if stop():
+                    summary.rejected.append(Notice(str(file.path), str(error)))
+                except Stopped:
                     return summary
-                progress(Progress(done, len(files), str(file.path)))
-        folders = {root_of(source) for source in sources if source.path.is_dir()}
-        for document_id, identity in known.items():
-            if identity.root in folders and document_id not in seen:
-                self._dense.write(partial(self._store.delete_document, document_id))
-                summary.deleted += 1
+                progress(Progress(done, len(found), str(file.path)))
+        for document_id in vanished:
+            self._dense.write(partial(self._store.delete_document, document_id))
+            summary.deleted += 1
         return summary
 
-    def _ingest(
+    def add(
         self,
         file: File,
-        known: Identity | None,
+        content: bytes,
+        options: IngestOptions,
         reader: Reader,
-        summary: IngestSummary,
-        stop: Callable[[], bool],
-    ) -> None:
-        content = loaders.read_file(file.path)
-        content_hash = loaders.content_hash(content)
+        vanished: Collection[str] = (),
+    ) -> Ingested:
+        """Index one file in the place of what has its id, if anything.
+
+        A duplicate of a document that has `vanished` is that document, moved. Raises
+        `DocumentRejected` and `Stopped`.
+        """
+        known = self._store.identity(file.document_id)
+        check_id(file, known, force=options.force)
+        content_hash = loaders.content_hash(content, options)
         if known and known.content_hash == content_hash:
-            summary.unchanged += 1
-            return
-        prepared = reader.prepare(content, file.path.name)
-        loaded, chunks = prepared.loaded, prepared.chunks
+            return Ingested(file.document_id, "unchanged")
+        prepared = reader.prepare(content, file.path.name, force=options.force)
+        marks = self._pass_gate(file.document_id, prepared, options, vanished)
+        document = _document(file, prepared, options, content_hash, marks)
+        chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
         texts = {key: chunk.embedded_text for key, chunk in zip(keys, chunks, strict=True)}
-        vectors = self._vectors(texts, stop)
-        if stop():
-            return
-        document = Document(
-            id=file.document_id,
-            root=file.root,
-            title=loaded.title,
-            language=loaded.language,
-            content_hash=content_hash,
-            text=loaded.text,
-            uri=loaded.uri,
-            source=loaded.source,
-            effective_date=loaded.effective_date,
-            checked=loaded.checked,
-            supersedes=loaded.supersedes,
+        vectors = self._vectors(texts)
+        self._dense.write(
+            partial(
+                self._store.replace_document,
+                document,
+                chunks,
+                keys,
+                vectors,
+                prepared.findings.fingerprint,
+            )
         )
-        self._dense.write(partial(self._store.replace_document, document, chunks, keys, vectors))
-        summary.chunks += len(chunks)
-        if known:
-            summary.changed += 1
-        else:
-            summary.added += 1
+        return Ingested(file.document_id, "changed" if known else "added", len(chunks), marks)
 
-    def _vectors(self, texts: Mapping[str, str], stop: Callable[[], bool]) -> dict[str, Vectors]:
-        """A vector for each key: shipped, stored, or embedded now, before any transaction."""
+    def _pass_gate(
+        self,
+        document_id: str,
+        prepared: Prepared,
+        options: IngestOptions,
+        vanished: Collection[str],
+    ) -> tuple[str, ...]:
+        """The marks of a file that may pass. Raises `DocumentRejected` for one that may not."""
+        findings = prepared.findings
+        faults, remarks = list(findings.faults), list(findings.remarks)
+        predecessor = options.supersedes or prepared.loaded.supersedes
+        others = {document_id, *vanished} | ({predecessor} if predecessor else set())
+        twin = self._store.closest_document(findings.fingerprint, options.access, others)
+        if twin and twin.share == 1:
+            faults.append(f"has the same words as {twin.document_id}")
+        elif twin:
+            remarks.append(f"is nearly the same as {twin.document_id} ({twin.share:.0%})")
+        if faults and not options.force:
+            raise DocumentRejected(f"{'; '.join(faults)} (force it to be indexed all the same)")
+        return (*faults, *remarks)
+
+    def _vectors(self, texts: Mapping[str, str]) -> dict[str, Vectors]:
+        """A vector for each key: shipped, stored, or embedded now, before any transaction.
+
+        What is embedded of a long file is kept at once, so that an ingest that is killed
+        goes on from there.
+        """
         shipped = {key: self._shipped[key] for key in texts if key in self._shipped}
         found = shipped | self._store.known_vectors(texts.keys() - shipped.keys())
         missing = [key for key in texts if key not in found]
         for start in range(0, len(missing), EMBEDDING_SLICE):
-            if stop():
-                break
+            if self._stop():
+                raise Stopped
             keys = missing[start : start + EMBEDDING_SLICE]
-            found |= zip(keys, self._embedder.embed_passages([texts[k] for k in keys]), strict=True)
+            vectors = self._embedder.embed_passages([texts[key] for key in keys])
+            embedded = dict(zip(keys, vectors, strict=True))
+            if len(missing) > EMBEDDING_SLICE:
+                self._store.keep_vectors(embedded)
+            found |= embedded
         return found
+
+
+def _document(
+    file: File,
+    prepared: Prepared,
+    options: IngestOptions,
+    content_hash: str,
+    marks: Sequence[str],
+) -> Document:
+    loaded = prepared.loaded
+    return Document(
+        id=file.document_id,
+        root=file.root,
+        title=loaded.title,
+        language=loaded.language,
+        content_hash=content_hash,
+        text=loaded.text,
+        uri=loaded.uri,
+        source=loaded.source,
+        effective_date=options.effective_date or loaded.effective_date,
+        checked=loaded.checked,
+        collection=options.collection,
+        access=options.access,
+        supersedes=options.supersedes or loaded.supersedes,
+        jurisdiction=prepared.findings.jurisdiction,
+        marks="\n".join(marks),
+    )
+
+
+def _vanished(
+    known: Mapping[str, Identity], sources: Sequence[Source], found: Sequence[File]
+) -> set[str]:
+    folders = {root_of(source) for source in sources if source.path.is_dir()}
+    there = {file.document_id for file in found}
+    return {i for i, identity in known.items() if identity.root in folders and i not in there}
 
 
 def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int:
@@ -131,11 +200,15 @@ def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int
     return len(texts)
 
 
-def _files(sources: Sequence[Source], summary: IngestSummary) -> list[File]:
-    found: list[File] = []
+def _files(sources: Sequence[Source], options: IngestOptions, summary: IngestSummary) -> list[File]:
+    """The files of all sources, one for each id; what is wrong with others is in the summary."""
+    found: dict[str, File] = {}
     for source in sources:
         try:
-            found += files(source)
+            for file in files(source, options.collection):
+                if found.setdefault(file.document_id, file) != file:
+                    said = f"another file has the id {file.document_id} too"
+                    summary.rejected.append(Notice(str(file.path), said))
         except DocumentRejected as error:
-            summary.rejected.append(Rejection(str(source.path), str(error)))
-    return found
+            summary.rejected.append(Notice(str(source.path), str(error)))
+    return list(found.values())

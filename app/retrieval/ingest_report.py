@@ -2,17 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """A file that was not indexed, and why; as text, one line."""
+class Ingested:
+    """What became of one file; `marks` are the remarks made at the door."""
+
+    document_id: str
+    change: Literal["added", "changed", "unchanged"]
+    chunks: int = 0
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is to be said of a file: why it was rejected, or a mark; as text, one line."""
 
     path: str
-    reason: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.path}: {self.text}"
 
 
 @dataclass(slots=True)
@@ -24,7 +35,20 @@ class IngestSummary:
     unchanged: int = 0
     deleted: int = 0
     chunks: int = 0
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Notice] = field(default_factory=list)
+    marked: list[Notice] = field(default_factory=list)
+
+    def count(self, path: str, ingested: Ingested) -> None:
+        """Add what became of a file."""
+        match ingested.change:
+            case "added":
+                self.added += 1
+            case "changed":
+                self.changed += 1
+            case "unchanged":
+                self.unchanged += 1
+        self.chunks += ingested.chunks
+        self.marked += [Notice(path, mark) for mark in ingested.marks]
 
     def __str__(self) -> str:
         return (
@@ -35,11 +59,15 @@ class IngestSummary:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told after each step: `done` of `total` files, or of chunks in a rebuild."""
+    """Told after each step: `done` of `total` files, or of chunks in a rebuild.
+
+    `share` of all bytes, 0 to 1, is the better estimate where files differ in size.
+    """
 
     done: int
     total: int
     path: str | None = None
+    share: float = 0.0
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import threading
 import unicodedata
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeVar
 
 from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
 from app.events import Passage, Section
@@ -23,12 +23,15 @@ from app.retrieval.hybrid import HybridSearch
 from app.retrieval.ingest import Ingester
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
+from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.records import Stats
 from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_TOP_K = 50
 # More than the longest real question; a pasted document would cost seconds to embed.
@@ -177,19 +180,17 @@ class KnowledgeBase:
         self,
         paths: Sequence[Path],
         progress: ProgressCallback | None = None,
-        collection: str | None = None,
+        options: IngestOptions = NOTHING_SAID,
     ) -> IngestSummary:
         """Index files and folders; what vanished from a folder is deleted.
 
-        A document's id is its path below the folder, without the extension, after
-        `collection` and a slash if there is one. A collection holds what was last
-        ingested under its name.
+        A document's id is its path below the folder, without the extension, after the
+        collection's name and a slash if there is one.
         """
-        prefix = f"{collection}/" if collection else ""
-        sources = [Source(path, collection, prefix) for path in paths]
+        sources = [Source(path) for path in paths]
         await asyncio.shield(self._prepared)
         async with self._ingesting:
-            return await self._ingest(sources, {}, progress)
+            return await self._ingest(sources, options, {}, progress)
 
     async def delete(self, document_id: str) -> bool:
         """Forget a document; False when there is none. A bundled one is back at the next start."""
@@ -211,7 +212,9 @@ class KnowledgeBase:
             shipped = await asyncio.to_thread(
                 shipped_vectors.load, folder / BUNDLED_VECTORS, self._embedder
             )
-            summary = await self._ingest([Source(folder, BUNDLED_ROOT)], shipped, None)
+            summary = await self._ingest(
+                [Source(folder, BUNDLED_ROOT)], NOTHING_SAID, shipped, None
+            )
             logger.info("bundled knowledge: %s", summary)
             for rejection in summary.rejected:
                 logger.warning("bundled knowledge: rejected %s", rejection)
@@ -221,28 +224,31 @@ class KnowledgeBase:
     async def _ingest(
         self,
         sources: Sequence[Source],
+        options: IngestOptions,
         shipped: Mapping[str, Vectors],
         progress: ProgressCallback | None,
     ) -> IngestSummary:
+        report = _on_this_loop(progress)
+        return await self._working(shipped, lambda ingester: ingester.run(sources, options, report))
+
+    async def _working(self, shipped: Mapping[str, Vectors], work: Callable[[Ingester], T]) -> T:
+        """Do an ingest's work in a thread; it is told to stop when it is cancelled or we close."""
         cancelled = threading.Event()
-        ingester = Ingester(self._store, self._dense, self._embedder, shipped)
-        work = asyncio.ensure_future(
-            asyncio.to_thread(
-                ingester.run,
-                sources,
-                _on_this_loop(progress),
-                lambda: cancelled.is_set() or self._closing.is_set(),
-            )
-        )
+
+        def stop() -> bool:
+            return cancelled.is_set() or self._closing.is_set()
+
+        ingester = Ingester(self._store, self._dense, self._embedder, shipped, stop)
+        working = asyncio.ensure_future(asyncio.to_thread(work, ingester))
         try:
-            summary = await asyncio.shield(work)
+            result = await asyncio.shield(working)
         except asyncio.CancelledError:
             # The thread cannot be interrupted, and must be done before the next ingest.
             cancelled.set()
-            await work
+            await asyncio.wait([working])
             raise
         self._stats = await asyncio.to_thread(self._store.stats)
-        return summary
+        return result
 
     def _after_preparation(self, prepared: asyncio.Task[None]) -> None:
         if prepared.cancelled():

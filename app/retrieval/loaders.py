@@ -10,12 +10,13 @@ from app.retrieval.chunking import first_heading
 from app.retrieval.extractors import extract
 from app.retrieval.extractors.formats import Format, format_of
 from app.retrieval.language import document_language
+from app.retrieval.options import IngestOptions
 
 MAX_BYTES = 20 * 1024 * 1024
 
 # A part of every content hash: raise it when loading or chunking changes, and the
 # next ingest replaces what the old code made. Vectors of unchanged chunks are kept.
-_PIPELINE = b"3\0"
+_PIPELINE = b"3"
 
 _MAX_TITLE = 300
 
@@ -31,6 +32,7 @@ class LoadedFile:
     language: str
     text: str
     body_start: int
+    file_format: Format
     is_markdown: bool
     uri: str | None
     source: str | None
@@ -52,9 +54,9 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-def content_hash(content: bytes) -> str:
-    """Changes when the file does, or the code that loads and cuts it."""
-    return sha256(_PIPELINE + content).hexdigest()
+def content_hash(content: bytes, options: IngestOptions) -> str:
+    """Changes when the file does, what was said of it, or the code that loads and cuts it."""
+    return sha256(b"\0".join((_PIPELINE, options.said, content))).hexdigest()
 
 
 def parse(content: bytes, name: str, *, force: bool = False) -> LoadedFile:
@@ -80,6 +82,7 @@ def parse(content: bytes, name: str, *, force: bool = False) -> LoadedFile:
         language=declared.language or document_language(body),
         text=text,
         body_start=declared.length,
+        file_format=file_format,
         is_markdown=extracted.is_markdown,
         uri=declared.uri,
         source=declared.source,

@@ -4,23 +4,29 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.retrieval import loaders
+from app.retrieval import gate, loaders
 from app.retrieval.chunking import Chunk, chunk_markdown, chunk_text
+from app.retrieval.gate import Findings
 from app.retrieval.loaders import LoadedFile
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A file's text, and the passages that it is cut into."""
+    """A file's text, the passages that it is cut into, and what the gate has to say."""
 
     loaded: LoadedFile
     chunks: list[Chunk]
+    findings: Findings
 
 
 def prepare(content: bytes, name: str, *, force: bool = False) -> Prepared:
-    """Read and cut a file. Raises as `loaders.parse` does."""
+    """Read, examine and cut a file. Raises as `loaders.parse` does."""
     loaded = loaders.parse(content, name, force=force)
-    return Prepared(loaded, chunks_of(loaded))
+    findings = gate.examine(loaded, name)
+    chunks = chunks_of(loaded)
+    if findings.is_explanation:
+        chunks = [replace(chunk, kind="explanation") for chunk in chunks]
+    return Prepared(loaded, chunks, findings)
 
 
 def chunks_of(loaded: LoadedFile) -> list[Chunk]:

@@ -1,7 +1,6 @@
 """The files below what is to be ingested, and the ids of the documents they become."""
 
 import unicodedata
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -16,12 +15,10 @@ class Source:
 
     `root` marks the documents as this source's: what vanished from a folder is
     deleted among its own only. Without one it is the folder's absolute path.
-    `prefix` stands before the documents' ids.
     """
 
     path: Path
     root: str | None = None
-    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class File:
     document_id: str
 
 
-def files(source: Source) -> list[File]:
+def files(source: Source, collection: str | None) -> list[File]:
     """The readable files of a source, hidden ones left out.
 
     Raises `DocumentRejected` for a path that is gone or that no extractor reads.
@@ -48,25 +45,28 @@ def files(source: Source) -> list[File]:
         raise DocumentRejected("no such file or folder")
     folder = path if path.is_dir() else path.parent
     return [
-        File(found, root_of(source), document_id(found.relative_to(folder), source.prefix))
+        File(found, root_of(source), document_id(found.relative_to(folder), collection))
         for found in paths
     ]
 
 
-def document_id(path: PurePath, prefix: str) -> str:
+def document_id(path: PurePath, collection: str | None) -> str:
     """The id of the document in a file: its path below its folder, without the extension."""
-    return prefix + unicodedata.normalize("NFC", path.with_suffix("").as_posix())
+    name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
+    return f"{collection}/{name}" if collection else name
 
 
-def check_id(file: File, known: Identity | None, seen: Collection[str]) -> None:
-    """Raises `DocumentRejected` for an id that is no text, or that is another document's."""
+def check_id(file: File, known: Identity | None, *, force: bool) -> None:
+    """Raises `DocumentRejected` for an id that is no text, or is another source's.
+
+    With `force` another source's document is replaced.
+    """
     if not file.document_id.isprintable():
         raise DocumentRejected("the file's name holds control characters")
-    if file.document_id in seen:
-        raise DocumentRejected(f"another file has the id {file.document_id} too")
-    if known and known.root != file.root:
+    if known and known.root != file.root and not force:
         raise DocumentRejected(
-            f"the id {file.document_id} is taken by a document from {known.root}: name a collection"
+            f"the id {file.document_id} is taken by a document from {known.root}: "
+            "name a collection, or force it to be replaced"
         )
 
 

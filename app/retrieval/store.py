@@ -19,10 +19,12 @@ import numpy as np
 
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
+from app.retrieval import fingerprints
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import SUPERSEDED, Scope
+from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex
 from app.retrieval.records import Change, Document, Identity, Partition, Stats, StoredVector
 
@@ -113,10 +115,12 @@ class Store:
         chunks: Sequence[Chunk],
         keys: Sequence[str],
         vectors: Mapping[str, Vectors],
+        fingerprint: Fingerprint | None = None,
     ) -> Change:
         """Put a document in the place of the one with its id, if any.
 
-        `keys` holds, for each chunk, the key of its vector in `vectors`.
+        `keys` holds, for each chunk, the key of its vector in `vectors`. Without a
+        fingerprint no duplicate of the document is found.
         """
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
@@ -127,6 +131,8 @@ class Store:
                 f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608
                 astuple(document),
             )
+            if fingerprint:
+                fingerprints.add(connection, document.id, fingerprint)
             _insert_vectors(connection, {key: vectors[key] for key in keys})
             ids = [
                 _insert_chunk(connection, document.id, position, chunk, key)
@@ -176,6 +182,21 @@ class Store:
                 (document_id,),
             ).fetchone()
         return Document(*row) if row else None
+
+    def identity(self, document_id: str) -> Identity | None:
+        """None when there is no such document."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT root, content_hash FROM documents WHERE id = ?", (document_id,)
+            ).fetchone()
+        return Identity(*row) if row else None
+
+    def closest_document(
+        self, fingerprint: Fingerprint, access: str, other_than: Collection[str]
+    ) -> Twin | None:
+        """The document of that access group with the same text, or nearly."""
+        with self._database.read() as connection:
+            return fingerprints.closest(connection, fingerprint, access, other_than)
 
     def identities(self) -> dict[str, Identity]:
         """Every document's, by its id."""

