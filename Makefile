@@ -10,7 +10,7 @@ help: ## List the commands
 run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
 	$(BIN)/zantara serve
 
-test: .venv/dev ## Run all tests: no key, no network
+test: .venv/dev .venv/bin/promtool ## Run all tests: no key, no network
 	$(BIN)/pytest
 
 check: .venv/dev ## Lint, types, import directions, shell scripts
@@ -34,6 +34,9 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 		--upgrade pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
 	echo 'uv>=0.13,<0.14' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --upgrade - -o requirements-uv.lock
+
+.venv/bin/promtool: .venv/uv
+	scripts/install-promtool.sh $@
 
 # Each stamp is made again when what it was made from changes.
 .venv/uv: requirements-uv.lock

@@ -22,10 +22,14 @@ from app.ops.running_service import answer_of_running_service
 from app.ops.spending import recording, spending
 from app.retrieval.ingest_report import IngestSummary, Progress
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.server import DrainingServer
 from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
 
 INDEXING_TIMEOUT_S = 3600.0
+STARTUP_FAILED = 3
+LAST_BYTES_S = 5
+"""For connections that are still open once nothing is under way."""
 DAYS_OF_SPENDING = 31
 NEWER_HAIKU = "anthropic:claude-haiku-5-5"
 
@@ -52,15 +56,20 @@ def serve() -> None:
     configure_logging(settings.log_format)
     # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    # A turn lasts at most so long; the few seconds are for its last bytes.
+    drain_s = int(settings.total_timeout_s) + 5
+    config = uvicorn.Config(
         "app.main:app",
         host=settings.host,
         port=settings.port,
         log_config=None,
         server_header=False,
-        # A stream lasts at most so long; the few seconds are for its last bytes.
-        timeout_graceful_shutdown=int(settings.total_timeout_s) + 5,
+        timeout_graceful_shutdown=LAST_BYTES_S,
     )
+    server = DrainingServer(config, drain_s)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILED)
 
 
 @cli.command()

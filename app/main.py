@@ -11,7 +11,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.api import chat, health
-from app.api.admission import ALWAYS_SERVED, AdmissionMiddleware
+from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 chat=chat_service,
                 client=client,
                 knowledge_base=knowledge_base,
-                max_concurrent_requests=requests_allowed(used.max_concurrent_requests),
+                admission=Admission(requests_allowed(used.max_concurrent_requests)),
                 started=time.monotonic(),
             )
 

@@ -119,13 +119,19 @@ async def test_a_stream_ends_whole_when_the_service_is_told_to_stop(
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
-            while "Shutting down" not in log.read_text():
+            while (ready := await client.get("/ready")).status_code != 503:
                 await asyncio.sleep(0.01)
+        refused = await client.post("/chat", json={"message": "E il KITAS?"})
+        health = await client.get("/health")
         gate.set()
         events = await asking
 
     assert text_of(events) == "Dieci miliardi."
     assert events[-1].name == "done"
+    assert ready.json()["detail"] == "the service is closing"
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+    assert (health.status_code, health.json()["status"]) == (200, "closing")
 
 
 async def test_pretty_logs_hold_the_same_lines(

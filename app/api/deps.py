@@ -4,6 +4,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from app.api.admission import Admission
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.retrieval.knowledge_base import KnowledgeBase
@@ -15,9 +16,14 @@ class Resources(TypedDict):
     chat: ChatService
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
-    max_concurrent_requests: int
+    admission: Admission
     started: float
     """`time.monotonic()` at the start, in seconds."""
+
+
+def _admission(request: Request) -> Admission:
+    admission: Admission = request.state.admission
+    return admission
 
 
 def _chat(request: Request) -> ChatService:
@@ -35,6 +41,7 @@ def _knowledge_base(request: Request) -> KnowledgeBase:
     return knowledge_base
 
 
+AdmissionDep = Annotated[Admission, Depends(_admission)]
 ChatServiceDep = Annotated[ChatService, Depends(_chat)]
 ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
 KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]

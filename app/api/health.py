@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
-from app.api.deps import ClientDep, KnowledgeBaseDep
+from app.api.deps import AdmissionDep, ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
 from app.llm.attempt import Side
 from app.llm.circuit import CircuitState
@@ -32,13 +32,16 @@ _NO_AI = "❌ No AI configured"
 
 @router.api_route("/health", methods=["GET", "HEAD"])
 async def health(
-    request: Request, client: ClientDep, knowledge_base: KnowledgeBaseDep
+    request: Request,
+    client: ClientDep,
+    knowledge_base: KnowledgeBaseDep,
+    admission: AdmissionDep,
 ) -> JSONResponse:
     """What the service is and does. Always 200 while it can answer; never calls a model."""
     stats = knowledge_base.stats()
     return JSONResponse(
         {
-            "status": "ok",
+            "status": "closing" if admission.closing else "ok",
             "service": "zantara-backend",
             "version": __version__,
             "uptime_s": round(time.monotonic() - request.state.started, 1),
@@ -55,9 +58,11 @@ async def health(
     )
 
 
-@router.get("/ready", responses={503: {"description": "The index is not usable yet."}})
-async def ready(knowledge_base: KnowledgeBaseDep) -> Response:
-    """200 once questions are answered from the knowledge base, 503 before."""
+@router.get("/ready", responses={503: {"description": "Not yet, or no longer; it says which."}})
+async def ready(knowledge_base: KnowledgeBaseDep, admission: AdmissionDep) -> Response:
+    """200 while questions are answered from the knowledge base, 503 before and at the end."""
+    if admission.closing:
+        return problem(503, "the service is closing", headers={"Retry-After": "2"})
     if knowledge_base.ready:
         return JSONResponse({"status": "ready"})
     return problem(503, "the index is being built", headers={"Retry-After": "2"})

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import frontmatter
-import yaml  # type: ignore[import-untyped]  # the package ships no types
+import yaml
 
 from app.errors import DocumentRejected
 

@@ -1,0 +1,46 @@
+"""uvicorn, told to stop: what is under way is finished first, what comes new is refused.
+
+uvicorn alone closes its port at once, so that new callers meet a refused connection and a
+readiness check cannot say why.
+"""
+
+import signal
+import time
+from types import FrameType
+
+import uvicorn
+
+from app.api.admission import Admission
+
+
+class DrainingServer(uvicorn.Server):
+    """At the first SIGTERM serves on until nothing is under way, then ends.
+
+    A second one, Ctrl-C, or `drain_s` seconds end it as uvicorn does.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain_s: float) -> None:
+        super().__init__(config)
+        self._drain_s = drain_s
+        self._drained_by: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal; what follows is done in `on_tick`."""
+        if sig != signal.SIGTERM or not self.started or self._drained_by is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._drained_by = time.monotonic() + self._drain_s
+        self._admission.closing = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end, ten times a second."""
+        if self._drained_by is not None and (
+            self._admission.under_way == 0 or time.monotonic() > self._drained_by
+        ):
+            return True
+        return await super().on_tick(counter)
+
+    @property
+    def _admission(self) -> Admission:
+        admission: Admission = self.lifespan.state["admission"]
+        return admission
