@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     force_haiku: bool = False
     extractive_fallback: bool = True
     circuit_breaker: bool = True
+    question_rewriting: bool = True
     mid_answer_failure: Literal["continue", "error"] = "continue"
 
     hedge_after_ms: Annotated[int, Field(ge=0, le=60_000)] = 0
@@ -75,6 +76,8 @@ class Settings(BaseSettings):
     first_content_timeout_s: Seconds = 6.0
     idle_timeout_s: Seconds = 10.0
     total_timeout_s: Seconds = 120.0
+    # Llama's first token after some 0.8 s, and a hundred and fifty more.
+    rewriting_timeout_s: Seconds = 2.5
 
     llama_price_input: Dollars | None = None
     llama_price_output: Dollars | None = None

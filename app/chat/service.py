@@ -10,8 +10,10 @@ from typing import Final
 import structlog
 
 from app.chat.extractive import greet, quote
+from app.chat.lookup import Lookup
 from app.chat.packing import pack
 from app.chat.prompt import compose
+from app.chat.rewriting import QuestionRewriter
 from app.errors import AnswerUnavailable, IndexNotReady
 from app.events import (
     AiName,
@@ -77,6 +79,8 @@ class ChatService:
         self._knowledge_base = knowledge_base
         self._client = client
         self._extractive_fallback = settings.extractive_fallback
+        rewriter = QuestionRewriter(client, settings.rewriting_timeout_s)
+        self._lookup = Lookup(knowledge_base, rewriter if settings.question_rewriting else None)
         self._passage_tokens = {
             LLAMA: settings.llama_passage_tokens,
             HAIKU: settings.haiku_passage_tokens,
@@ -129,11 +133,8 @@ class ChatService:
         return compose(turn.messages, extracts, tokens)
 
     async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
-        question = turn.messages[-1].content
         try:
-            found = await self._knowledge_base.search(
-                question, turn.top_k, turn.filters, groups=turn.groups
-            )
+            found = await self._lookup.find(turn.messages, turn.top_k, turn.filters, turn.groups)
         except IndexNotReady as error:
             logger.warning("answering without the knowledge base", reason=str(error))
             return SearchResult(passages=()), True

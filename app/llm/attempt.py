@@ -50,7 +50,8 @@ class Attempt:
     """A call about to be made; `run` makes it, once.
 
     `reason` is why this side and not the first choice; `deadline` is in the
-    loop's time; with `whole` no text is yielded before all of it is there.
+    loop's time; with `whole` no text is yielded before all of it is there. What
+    is asked `aside` is no answer to a caller.
     """
 
     side: Side
@@ -61,6 +62,7 @@ class Attempt:
     deadline: float
     reason: str | None = None
     whole: bool = False
+    aside: bool = False
     _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
     _written: int = field(default=0, init=False)
@@ -71,7 +73,7 @@ class Attempt:
 
         Raises `ProviderError`.
         """
-        if self.side.ai == LLAMA:
+        if self.side.ai == LLAMA and not self.aside:
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
         self._started = asyncio.get_running_loop().time()
         held_back: list[LLMEvent] = []
@@ -128,7 +130,7 @@ class Attempt:
             outcome = SUCCESS
             slow_ms = self.limits.first_content_s * 1000 * SLOW_FRACTION
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
-            _log_success(self.side.ai, finished)
+            _log_success(self.side.ai, finished, aside=self.aside)
         else:
             outcome = CANCELLED
             self.permit.abandoned()
@@ -145,6 +147,7 @@ class Attempt:
                 saved_usd=finished.saved_usd if outcome == SUCCESS else None,
                 ttft_ms=self._ttft_ms,
                 fallback=self.side.ai == HAIKU and isinstance(self.reason, FailureKind),
+                aside=self.aside,
             )
         )
         return finished
@@ -167,7 +170,7 @@ class Attempt:
         return Usage(read, self._written // CHARACTERS_PER_TOKEN, estimated=True)
 
 
-def _log_success(ai: str, finished: Finished) -> None:
+def _log_success(ai: str, finished: Finished, *, aside: bool) -> None:
     fields = {
         "model": finished.model,
         "input_tokens": finished.usage.input_tokens,
@@ -175,6 +178,9 @@ def _log_success(ai: str, finished: Finished) -> None:
         "ttft_ms": finished.ttft_ms and round(finished.ttft_ms, 1),
         "cost_usd": finished.cost_usd,
     }
+    if aside:
+        logger.info("the question was rewritten for the search", ai=ai, **fields)
+        return
     if ai == HAIKU:
         logger.info("✅ [Haiku] Response completed", **fields)
         return

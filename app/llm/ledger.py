@@ -25,6 +25,7 @@ class Entry:
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.
     `model` is the one that answered, where it said so, else the one asked for.
+    What was asked `aside` was for the service's own use, no answer to a caller.
     """
 
     ai: str
@@ -38,6 +39,7 @@ class Entry:
     saved_usd: float | None = None
     ttft_ms: float | None = None
     fallback: bool = False
+    aside: bool = False
 
 
 Listener = Callable[[Entry], None]
@@ -49,7 +51,9 @@ class Ledger:
 
     def __init__(self, prices: PriceList, haiku_model: str) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        """Calls by (`llama-scout` or `haiku`, outcome)."""
+        """Calls for an answer, by (`llama-scout` or `haiku`, outcome)."""
+        self.asides: Counter[tuple[str, str]] = Counter()
+        """Calls for the service's own use, by the same."""
         self.turns = 0
         """Turns that were to be answered, by whichever model."""
         self.fallback_kinds: Counter[str] = Counter()
@@ -79,10 +83,10 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Add a call. Unknown costs add nothing."""
-        self.outcomes[entry.ai, entry.outcome] += 1
+        (self.asides if entry.aside else self.outcomes)[entry.ai, entry.outcome] += 1
         self.cost_usd += entry.cost_usd or 0.0
         self.saved_usd += entry.saved_usd or 0.0
-        if entry.ttft_ms is not None:
+        if entry.ttft_ms is not None and not entry.aside:
             window = self._ttft_ms.setdefault(entry.ai, deque(maxlen=LATENCY_WINDOW))
             window.append(entry.ttft_ms)
         for listener in self.listeners:
@@ -94,7 +98,7 @@ class Ledger:
         return self.fallback_kinds.total()
 
     def calls(self, ai: str) -> int:
-        """Calls of one model, however they ended."""
+        """Calls of one model for an answer, however they ended."""
         return sum(count for (name, _), count in self.outcomes.items() if name == ai)
 
     def median_ttft_ms(self, ai: str) -> float | None:

@@ -33,7 +33,7 @@ from app.llm.continuation import joined
 from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
-from app.llm.provider import KeyState, Prompt, PromptFor, Provider, Tool
+from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider, Tool
 from app.llm.timing import TimeLimits
 from app.llm.turn import Turn
 
@@ -206,6 +206,28 @@ class LlamaScoutClient:
             else:
                 return
         yield turn.end()
+
+    async def ask_aside(self, prompt: Prompt, max_tokens: int, limit_s: float) -> str | None:
+        """A short answer for the service's own use, of the first model not left alone.
+
+        Costed like any call. None when it failed or took longer than `limit_s`
+        seconds: nobody stands behind it.
+        """
+        asked = ((side, side.circuit.admit()) for side in self._usable())
+        side, permit = next(((s, p) for s, p in asked if p), (None, None))
+        if side is None or permit is None:
+            return None
+        request = ChatRequest(prompt.messages, prompt.system, max_tokens, temperature=0.0)
+        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        attempt = Attempt(
+            side, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
+        )
+        try:
+            async with asyncio.timeout(limit_s), aclosing(attempt.run()) as events:
+                texts = [event.text async for event in events if isinstance(event, TextDelta)]
+        except (ProviderError, TimeoutError):
+            return None
+        return "".join(texts)
 
     async def watch_keys(self) -> None:
         """Ask once whether the keys work, then for ever whether a bad one works again."""

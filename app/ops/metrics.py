@@ -117,6 +117,14 @@ class ServiceCollector(Collector):
         for kind, count in list(ledger.fallback_kinds.items()):
             fallbacks.add_metric([kind], count)
         yield fallbacks
+        asides = CounterMetricFamily(
+            "zantara_rewriting_calls",
+            "Model calls that rewrote a question for the search, by how they ended.",
+            labels=["ai", "outcome"],
+        )
+        for (ai, outcome), count in list(ledger.asides.items()):
+            asides.add_metric([ai, outcome], count)
+        yield asides
         yield CounterMetricFamily("zantara_turns", "Turns to be answered.", ledger.turns)
         yield CounterMetricFamily("zantara_cost_usd", "US dollars spent.", ledger.cost_usd)
         # A gauge: an answer that cost more than on Haiku takes from it.

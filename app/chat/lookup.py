@@ -1,0 +1,65 @@
+"""From the last question of a conversation to passages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+from app.chat.rewriting import QuestionRewriter, leans_on_history, with_the_question_before
+from app.events import Message
+from app.retrieval.filters import SearchFilters
+from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
+
+Rewriting = asyncio.Task[dict[str, str]]
+
+
+class Lookup:
+    """Searches for what was asked, and once more for its rewriting where that may find more."""
+
+    def __init__(self, knowledge_base: KnowledgeBase, rewriter: QuestionRewriter | None) -> None:
+        self._knowledge_base = knowledge_base
+        self._rewriter = rewriter
+
+    async def find(
+        self,
+        messages: Sequence[Message],
+        top_k: int,
+        filters: SearchFilters | None,
+        groups: frozenset[str],
+    ) -> SearchResult:
+        """The passages for the last of `messages`. Raises as `KnowledgeBase.search` does."""
+
+        async def search(
+            question: str, translations: Mapping[str, str] = MappingProxyType({})
+        ) -> SearchResult:
+            return await self._knowledge_base.search(
+                question, top_k, filters, translations, groups=groups
+            )
+
+        question = messages[-1].content
+        async with self._rewriting(messages) as rewriting:
+            found = await search(question)
+            if found.small_talk or (found.confident and rewriting is None):
+                return found
+            rewritten = await (rewriting or self._rewrite(messages))
+        if rewritten:
+            return await search(rewritten.get(found.language or "en", question), rewritten)
+        if rewriting:
+            return await search(with_the_question_before(messages))
+        return found
+
+    @asynccontextmanager
+    async def _rewriting(self, messages: Sequence[Message]) -> AsyncIterator[Rewriting | None]:
+        """For a question that leans on the history: its rewriting, begun beside the search."""
+        if not leans_on_history(messages):
+            yield None
+            return
+        rewriting = asyncio.create_task(self._rewrite(messages))
+        try:
+            yield rewriting
+        finally:
+            rewriting.cancel()
+            await asyncio.gather(rewriting, return_exceptions=True)
+
+    async def _rewrite(self, messages: Sequence[Message]) -> dict[str, str]:
+        return await self._rewriter.rewrite(messages) if self._rewriter else {}
