@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -18,10 +18,11 @@ from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Embedder
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
+from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.records import Change, Neighbour
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
-from app.retrieval.vector_index import VectorIndex, set_aside
+from app.retrieval.vector_index import MadeBy, VectorIndex
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,10 @@ class DenseSearch:
         self._small_talk = SmallTalk(embedder)
         self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
+        self._made_by = MadeBy.of(embedder)
+        self._keeper = (
+            None if settings.chroma_url else IndexKeeper(settings.data_dir, store, self._made_by)
+        )
         self._index: VectorIndex | None = None
         self._failed: VectorIndex | None = None
         # Held while the index is used for a search, replaced or closed: 2 ms a search,
@@ -59,23 +64,32 @@ class DenseSearch:
         self._index_lock = threading.Lock()
         # Held for a write to the store together with the same write to the index.
         self._write_lock = threading.Lock()
+        # Held while the index is opened, which may include building it.
+        self._opening = threading.Lock()
         self._recovery: Future[None] | None = None
         self._retry_at = 0.0
         self._closed = False
 
     def open(self) -> None:
-        """Open the index, made equal to the store. A failure is logged and tried again."""
-        with self._write_lock:
-            if self._closed:
-                return
-            try:
-                index = self._connect()
-            except VectorsUnavailable as error:
-                self._retry_at = time.monotonic() + _RETRY_S
-                logger.warning("no vector index, searching by words: %s", error)
-            else:
-                with self._index_lock:
-                    self._index = index
+        """Open the index, made equal to the store. A failure is logged and tried again.
+
+        An index that has to be built anew takes some 2 ms a chunk, in another process.
+        """
+        if not self._opening.acquire(blocking=False):
+            return
+        try:
+            if self._keeper:
+                self._keeper.make_sound()
+            with self._write_lock:
+                if not self._closed:
+                    index = self._connect()
+                    with self._index_lock:
+                        self._index = index
+        except VectorsUnavailable as error:
+            self._retry_at = time.monotonic() + _RETRY_S
+            logger.warning("no vector index, searching by words: %s", error)
+        finally:
+            self._opening.release()
 
     def warm(self) -> None:
         """Load the models, so that the first question need not wait for them."""
@@ -84,11 +98,18 @@ class DenseSearch:
     def close(self) -> None:
         """Close the index; searches still running are not waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._keeper:
+            self._keeper.stop()
+        if self._recovery:
+            wait([self._recovery])
         with self._write_lock, self._index_lock:
             self._closed = True
-            for index in (self._index, self._failed):
-                if index:
-                    index.close()
+            if self._failed:
+                self._failed.close()
+            if self._index and self._keeper:
+                self._keeper.close(self._index)
+            elif self._index:
+                self._index.close()
             self._index = self._failed = None
 
     def write(self, change_store: Callable[[], Change | None]) -> Change | None:
@@ -150,20 +171,11 @@ class DenseSearch:
 
     def _connect(self) -> VectorIndex:
         url = self._settings.chroma_url
-        if url:
-            return self._reconciled(VectorIndex.served(url, self._store.id, self._embedder))
-        try:
-            return self._embedded()
-        except VectorsUnavailable as error:
-            where = self._set_aside()
-            logger.warning("the vector index is damaged (%s): kept in %s, rebuilding", error, where)
-            return self._embedded()
-
-    def _embedded(self) -> VectorIndex:
-        data_dir = self._settings.data_dir
-        return self._reconciled(VectorIndex.embedded(data_dir, self._store.id, self._embedder))
-
-    def _reconciled(self, index: VectorIndex) -> VectorIndex:
+        if self._keeper:
+            index = self._keeper.open()
+        else:
+            assert url
+            index = VectorIndex.served(url, self._store.id, self._made_by)
         try:
             rows = index.reconcile(self._store.chunk_ids, self._store.stored_vectors)
         except VectorsUnavailable:
@@ -172,12 +184,6 @@ class DenseSearch:
         if rows:
             logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
         return index
-
-    def _set_aside(self) -> str:
-        try:
-            return str(set_aside(self._settings.data_dir))
-        except OSError as error:
-            raise VectorsUnavailable(f"cannot set the index aside: {error}") from error
 
     def _give_up(self, index: VectorIndex, error: VectorsUnavailable) -> None:
         """Stop using an index that failed; the caller holds the index lock."""
@@ -197,6 +203,6 @@ class DenseSearch:
             if failed:
                 failed.close()
                 # It opened once and failed in use: its lists of ids cannot be trusted.
-                if not self._settings.chroma_url:
-                    self._set_aside()
+                if self._keeper:
+                    self._keeper.discard()
         self.open()

