@@ -1,8 +1,9 @@
 """One running service and one scripted upstream for many cases, in one event loop."""
 
 import asyncio
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +18,11 @@ from app.events import Message
 from app.llm.factory import open_client
 from app.llm.ledger import Entry, Ledger
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.timing import TimeLimits
 from tests.faults.breakages import bomb
-from tests.faults.matrix import CONNECT_S, FIRST_CONTENT_S, IDLE_S, TOTAL_S
+from tests.faults.matrix import LIMITS
 from tests.service import running_inside, settings_for, until_ready
 from tests.upstream import Upstream
-
-LIMITS = {
-    "connect_timeout_s": CONNECT_S,
-    "first_content_timeout_s": FIRST_CONTENT_S,
-    "idle_timeout_s": IDLE_S,
-    "total_timeout_s": TOTAL_S,
-}
-
 
 QUESTION = [Message("user", "Quanto capitale serve per una PT PMA?")]
 
@@ -40,12 +34,22 @@ class Service:
     http: httpx.AsyncClient
     client: LlamaScoutClient
     logs: list[Any]
+    patch: pytest.MonkeyPatch
     entries: list[Entry] = field(default_factory=list)
     """The ledger's entries of this test."""
 
+    def limit(self, settings: Mapping[str, float]) -> None:
+        """Go by these limits in this test; the one for connecting stays."""
+        limits = TimeLimits(
+            first_content_s=settings["first_content_timeout_s"],
+            idle_s=settings["idle_timeout_s"],
+            total_s=settings["total_timeout_s"],
+        )
+        self.patch.setattr(self.client, "_limits", limits)
+
     async def settled(self, upstream: Upstream) -> None:
         """Wait until no call of a model is left open."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while upstream.connections:
                 await asyncio.sleep(0.005)
 
@@ -59,12 +63,11 @@ async def shared_upstream() -> AsyncIterator[Upstream]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_service(
-    shared_upstream: Upstream, indexed_dir: Path
+    shared_upstream: Upstream, indexed_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[httpx.AsyncClient, LlamaScoutClient]]:
     """With the circuits off, so that no case meets what another one left."""
-    settings = settings_for(
-        indexed_dir, **shared_upstream.settings, **LIMITS, circuit_breaker=False
-    )
+    data_dir = shutil.copytree(indexed_dir, tmp_path_factory.mktemp("shared") / "data")
+    settings = settings_for(data_dir, **shared_upstream.settings, **LIMITS, circuit_breaker=False)
     async with running_inside(settings) as (http, client):
         await until_ready(http)
         yield http, client
@@ -72,7 +75,7 @@ async def shared_service(
 
 @pytest.fixture(autouse=True)
 def _impatient_for_the_bill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.llm.openrouter.USAGE_GRACE_S", 0.1)
+    monkeypatch.setattr("app.llm.openrouter.USAGE_GRACE_S", 0.8)
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def service(
 ) -> Iterator[Service]:
     http, client = shared_service
     with capture_logs() as logs:
-        started = Service(http, client, logs)
+        started = Service(http, client, logs, monkeypatch)
         monkeypatch.setattr(client.ledger, "record", noting(client.ledger, started.entries))
         yield started
 

@@ -13,8 +13,8 @@ from tests.service import SentEvent, sent_events, text_of
 QUESTION = "Quanto capitale serve per una PT PMA?"
 HAIKU_SAYS = ("Due miliardi e mezzo ", "di rupie [2].")
 GOES_ON = ("miliardi, ", "dice Haiku [3].")
-MARGIN_S = 2.0
-"""Of a busy machine: what is asserted is that a limit held, not how fast it is."""
+MARGIN_S = 20.0
+"""Of a busy machine. Far below the limits that are not to pass, so that it shows which one held."""
 
 LLAMA_STARTS = "🎯 [Llama Scout] Using PRIMARY AI"
 LLAMA_SUCCEEDS = "✅ [Llama Scout] Success!"

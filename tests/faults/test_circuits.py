@@ -13,6 +13,7 @@ from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
 from tests.faults.breakages import LLAMA_API, answers, step
 from tests.faults.conftest import QUESTION, Service, router
+from tests.faults.matrix import PATIENT_S
 from tests.service import running_inside, settings_for, until_ready
 from tests.upstream import Step, Upstream, Wire, haiku_says, llama_says, status
 
@@ -191,14 +192,18 @@ async def test_row_49_a_provider_that_recovers_meets_one_probe_and_no_herd(
         assert [await asked(client) for _ in range(20)] == [None] * 20
 
 
-async def test_row_50_answers_that_have_become_slow_open_it_too(upstream: Upstream) -> None:
+async def test_row_50_answers_that_have_become_slow_open_it_too(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.llm.attempt.SLOW_FRACTION", 0.2 / PATIENT_S)
+
     async def slow(wire: Wire) -> None:
         await asyncio.sleep(0.3)
         await llama_says("Piano.")(wire)
 
     upstream.llama(*[slow] * 5)
     upstream.haiku(haiku_says("Haiku."))
-    async with router(upstream, first_content_timeout_s=0.5) as client:
+    async with router(upstream, first_content_timeout_s=PATIENT_S) as client:
         first = [asyncio.create_task(asked(client)) for _ in range(5)]
         assert await asyncio.gather(*first) == [None] * 5
         assert await asked(client) == "circuit_open"

@@ -83,6 +83,7 @@ async def test_llama_fails(
     fault: Fault, streamed: bool, service: Service, upstream: Upstream
 ) -> None:
     assert fault.breakage is not None
+    service.limit(fault.limits)
     before = await measured_of(service)
     upstream.llama(step(fault.breakage, LLAMA_API))
     continued = streamed and fault.after_content
@@ -141,6 +142,7 @@ async def test_haiku_fails_with_llama_down(
     fault: Fault, streamed: bool, service: Service, upstream: Upstream
 ) -> None:
     assert fault.breakage is not None
+    service.limit(fault.limits)
     before = await measured_of(service)
     broken_off = streamed and fault.after_content
     tries = 2 if fault.asked_again and not broken_off else 1

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from app.errors import FailureKind
 from app.llm.factory import open_client
 from app.llm.ledger import Entry
-from tests.faults.conftest import LIMITS, noting, outcomes
+from tests.faults.conftest import noting, outcomes
 from tests.faults.matrix import MATRIX, Fault
 from tests.faults.network import broken
 from tests.faults.replies import (
@@ -50,7 +50,8 @@ async def test_the_way_to_a_model_is_broken(
     assert fault.network is not None
     assert fault.kind is not None
     async with broken(fault.network, authority) as url:
-        values: dict[str, Any] = {**upstream.settings, **LIMITS, "circuit_breaker": False}
+        values: dict[str, Any] = {**upstream.settings, **fault.limits}
+        values["circuit_breaker"] = False
         values["openrouter_base_url" if whose == "llama" else "anthropic_base_url"] = url
         async with running_inside(settings_for(data_dir, **values)) as (http, client):
             await until_ready(http)
