@@ -51,6 +51,10 @@ class Passage:
     """ISO date from which the document holds."""
     kind: ChunkKind = "body"
     jurisdiction: Jurisdiction | None = None
+    dense_score: float = 0.0
+    """The part of the score for being found by meaning."""
+    lexical_score: float = 0.0
+    """The part of the score for being found by words."""
 
 
 @dataclass(frozen=True, slots=True)

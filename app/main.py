@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import chat, health
+from app.api import chat, documents, health, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 client=client,
                 knowledge_base=knowledge_base,
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
+                max_upload_bytes=used.max_upload_bytes,
                 started=time.monotonic(),
             )
 
@@ -80,6 +81,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)
     app.include_router(chat.router)
+    app.include_router(search.router)
+    app.include_router(documents.router)
     app.include_router(health.router)
     return app
 

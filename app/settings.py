@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
+    max_upload_bytes: Annotated[int, Field(ge=1, le=20 * 1024**2)] = 20 * 1024**2
     log_format: Literal["json", "console"] = "console"
 
     # The guide measures Llama's first token at 720 to 1100 ms: six seconds is

@@ -8,29 +8,39 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 1_000_000
+"""Of everything but an upload, whose limit is a setting."""
+UPLOADS = ("POST", "/documents")
+# What stands round the file in a form: boundaries, field names, the other fields.
+_FORM_BYTES = 64_000
 
 
 class BodyLimitMiddleware:
-    """Raises a 413 inside the application when the body is longer than `MAX_BODY_BYTES`."""
+    """Raises a 413 inside the application when the body is longer than its limit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = MAX_BODY_BYTES
+        if (scope["method"], scope["path"]) == UPLOADS:
+            limit = scope["state"]["max_upload_bytes"] + _FORM_BYTES
         received = 0
 
         async def bounded_receive() -> Message:
             nonlocal received
-            if _declared_length(scope) > MAX_BODY_BYTES:
-                raise _too_large()
+            if _declared_length(scope) > limit:
+                raise _too_large(limit)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise _too_large()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
-        await self._app(scope, bounded_receive if scope["type"] == "http" else receive, send)
+        await self._app(scope, bounded_receive, send)
 
 
 def _declared_length(scope: Scope) -> int:
@@ -38,5 +48,5 @@ def _declared_length(scope: Scope) -> int:
     return int(declared) if declared.isdigit() else 0
 
 
-def _too_large() -> HTTPException:
-    return HTTPException(413, f"the body is longer than {MAX_BODY_BYTES} bytes")
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(413, f"the body is longer than {limit} bytes")

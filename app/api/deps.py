@@ -8,6 +8,7 @@ from app.api.admission import Admission
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.records import PUBLIC
 
 
 class Resources(TypedDict):
@@ -17,6 +18,7 @@ class Resources(TypedDict):
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
     admission: Admission
+    max_upload_bytes: int
     started: float
     """`time.monotonic()` at the start, in seconds."""
 
@@ -41,7 +43,14 @@ def _knowledge_base(request: Request) -> KnowledgeBase:
     return knowledge_base
 
 
+def _groups() -> frozenset[str]:
+    # Nobody is told from anybody else yet: every caller reads what everyone may read.
+    return frozenset({PUBLIC})
+
+
 AdmissionDep = Annotated[Admission, Depends(_admission)]
 ChatServiceDep = Annotated[ChatService, Depends(_chat)]
 ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
 KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]
+GroupsDep = Annotated[frozenset[str], Depends(_groups)]
+"""The access groups of the caller."""

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from app.errors import (
     AnswerUnavailable,
+    DocumentRejected,
     FailureKind,
     IndexNotReady,
     ProviderError,
@@ -62,6 +63,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(AnswerUnavailable)(_unavailable)
     app.exception_handler(ProviderError)(_refused)
+    app.exception_handler(DocumentRejected)(_rejected)
     app.exception_handler(RetrievalError)(_no_knowledge)
     app.exception_handler(ClientDisconnect)(_left)
     app.exception_handler(Exception)(_crashed)
@@ -110,6 +112,10 @@ async def _refused(_: Request, error: ProviderError) -> JSONResponse:
             return problem(400, "no model accepted this conversation", kind=error.kind)
         case _:
             raise error  # the router turns every other kind into AnswerUnavailable
+
+
+async def _rejected(_: Request, error: DocumentRejected) -> JSONResponse:
+    return problem(422, str(error))
 
 
 async def _no_knowledge(_: Request, error: RetrievalError) -> JSONResponse:

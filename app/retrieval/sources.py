@@ -2,11 +2,15 @@
 
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors.formats import SUFFIXES, named_format
 from app.retrieval.records import Identity
+
+MAX_NAME_CHARACTERS = 300
+UPLOADED = "upload"
+"""The root of what was sent without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,23 @@ def document_id(path: PurePath, collection: str | None) -> str:
     """The id of the document in a file: its path below its folder, without the extension."""
     name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
     return f"{collection}/{name}" if collection else name
+
+
+def uploaded_file(name: str, collection: str | None, root: str) -> File:
+    """A file that was sent under a name, which may hold folders.
+
+    Raises `DocumentRejected` for a name that leads out of them, and for what no
+    extractor reads.
+    """
+    path = PurePosixPath(name)
+    is_plain = name.isprintable() and "\\" not in name and not path.is_absolute()
+    if not is_plain or ".." in path.parts or not path.stem or len(name) > MAX_NAME_CHARACTERS:
+        raise DocumentRejected(
+            f"the file's name is not one like folder/file.pdf of at most {MAX_NAME_CHARACTERS} "
+            "characters"
+        )
+    named_format(path.name)
+    return File(Path(name), root, document_id(path, collection))
 
 
 def check_id(file: File, known: Identity | None, *, force: bool) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
 from app.retrieval import fingerprints
+from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.embedder import Embedder, Vectors
@@ -57,6 +58,7 @@ class Store:
     def __init__(self, data_dir: Path) -> None:
         self._database = Database(data_dir)
         self._lexical = LexicalIndex()
+        self.catalogue = Catalogue(self._database)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""

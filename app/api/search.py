@@ -1,0 +1,97 @@
+"""`POST /search`: the passages that `/chat` would be given, with their scores."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, BaseModel, Field
+
+from app.api.deps import GroupsDep, KnowledgeBaseDep
+from app.api.schemas import Body, FiltersIn, says_something
+from app.chat.service import DEFAULT_TOP_K
+from app.events import ChunkKind, Jurisdiction, Passage
+from app.retrieval.knowledge_base import MAX_QUESTION_CHARACTERS, MAX_TOP_K
+
+router = APIRouter()
+
+Query = Annotated[str, Field(max_length=MAX_QUESTION_CHARACTERS), AfterValidator(says_something)]
+
+
+class SearchIn(Body):
+    """What to look for."""
+
+    query: Query
+    translations: dict[Literal["en", "id", "it"], Query] = Field(
+        default={}, description="The same question in other languages: finds more."
+    )
+    top_k: int = Field(default=DEFAULT_TOP_K, ge=1, le=MAX_TOP_K)
+    filters: FiltersIn = FiltersIn()
+
+
+class ScoresOut(BaseModel):
+    """Comparable within one answer only; higher is better."""
+
+    fused: float = Field(description="What the passages are ordered by.")
+    dense: float = Field(description="The part of it found by meaning; 0: not found so.")
+    lexical: float = Field(description="The part of it found by words; 0: not found so.")
+
+
+class PassageOut(BaseModel):
+    """A passage, and where it stands: `text` is the document's text from `start` to `end`."""
+
+    document_id: str
+    title: str
+    section: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    language: str
+    effective_date: str | None
+    uri: str | None
+    kind: ChunkKind
+    jurisdiction: Jurisdiction | None
+    scores: ScoresOut
+
+
+class SearchOut(BaseModel):
+    """Passages, best first."""
+
+    passages: list[PassageOut]
+    language: str | None = Field(description="The question's; null when it is too short to tell.")
+    small_talk: bool = Field(description="No question was asked, so nothing was looked up.")
+    degraded: bool = Field(description="Searched by words alone: the other half failed.")
+
+
+@router.post("/search")
+async def search(body: SearchIn, knowledge_base: KnowledgeBaseDep, groups: GroupsDep) -> SearchOut:
+    """Find passages by meaning and by words at once, in all languages."""
+    translations = {str(code): text for code, text in body.translations.items()}
+    found = await knowledge_base.search(
+        body.query, body.top_k, body.filters.as_filters(), translations, groups=groups
+    )
+    return SearchOut(
+        passages=[_passage(passage) for passage in found.passages],
+        language=found.language,
+        small_talk=found.small_talk,
+        degraded=found.degraded,
+    )
+
+
+def _passage(passage: Passage) -> PassageOut:
+    return PassageOut(
+        document_id=passage.document_id,
+        title=passage.title,
+        section=passage.section,
+        page=passage.page,
+        start=passage.start,
+        end=passage.end,
+        text=passage.text,
+        language=passage.language,
+        effective_date=passage.effective_date,
+        uri=passage.uri,
+        kind=passage.kind,
+        jurisdiction=passage.jurisdiction,
+        scores=ScoresOut(
+            fused=passage.score, dense=passage.dense_score, lexical=passage.lexical_score
+        ),
+    )

@@ -1,0 +1,115 @@
+"""What documents there are, as lists and as single entries."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from app.events import ChunkKind, Jurisdiction
+from app.retrieval.database import Database
+from app.retrieval.filters import SUPERSEDED, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document without its text; `characters` is the text's length, dates are ISO."""
+
+    id: str
+    title: str
+    language: str
+    collection: str | None
+    access: str
+    uri: str | None
+    source: str | None
+    effective_date: str | None
+    checked: str | None
+    supersedes: str | None
+    jurisdiction: Jurisdiction | None
+    marks: str
+    superseded: bool
+    chunks: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive passages under one heading, by their characters in the text."""
+
+    section: str
+    start: int
+    end: int
+    page: int | None
+    kind: ChunkKind
+
+
+_COMPUTED = {
+    "superseded": SUPERSEDED,
+    "chunks": "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id)",
+    "characters": "length(d.text)",
+}
+_ENTRY = ", ".join(_COMPUTED.get(field.name, f"d.{field.name}") for field in fields(Entry))
+
+
+class Catalogue:
+    """Reads what a caller may see; for the event loop. Raises `StorageFailed`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def entries(
+        self, scope: Scope, limit: int, offset: int = 0, root: str | None = None
+    ) -> tuple[list[Entry], int]:
+        """A page of documents by id, and how many there are in all.
+
+        `root` narrows them to those ingested from there.
+        """
+        condition, parameters = scope.condition()
+        where = f"FROM documents d WHERE {condition} AND (? IS NULL OR d.root = ?)"
+        values = (*parameters, root, root)
+        counted = await self._rows(f"SELECT count(*) {where}", *values)
+        page = f"SELECT {_ENTRY} {where} ORDER BY d.id LIMIT ? OFFSET ?"
+        rows = await self._rows(page, *values, limit, offset)
+        return [_entry(row) for row in rows], counted[0][0]
+
+    async def entry(self, document_id: str, groups: frozenset[str]) -> Entry | None:
+        """None when there is no such document, or not for these groups."""
+        rows = await self._rows(f"SELECT {_ENTRY} FROM documents d WHERE d.id = ?", document_id)  # noqa: S608
+        entry = _entry(rows[0]) if rows else None
+        return entry if entry and entry.access in groups else None
+
+    async def parts(self, document_id: str) -> list[Part]:
+        """What a document is made of, in order."""
+        rows = await self._rows(
+            "SELECT section, start, end, page, kind FROM chunks "
+            "WHERE document_id = ? ORDER BY position",
+            document_id,
+        )
+        return _joined([Part(*row) for row in rows])
+
+    async def text(self, document_id: str) -> str | None:
+        """A document's text, in which its passages' offsets count; None when there is none."""
+        rows = await self._rows("SELECT text FROM documents WHERE id = ?", document_id)
+        return rows[0][0] if rows else None
+
+    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        def blocking() -> list[tuple[Any, ...]]:
+            with self._database.read() as connection:
+                return connection.execute(query, values).fetchall()
+
+        return await asyncio.to_thread(blocking)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    entry = Entry(*row)
+    return replace(entry, superseded=bool(entry.superseded))  # SQLite has no truth values
+
+
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if last and (last.section, last.kind) == (part.section, part.kind):
+            joined[-1] = Part(last.section, last.start, part.end, last.page, last.kind)
+        else:
+            joined.append(part)
+    return joined
