@@ -32,6 +32,7 @@ _BY_STATUS = {
     422: FailureKind.BAD_REQUEST,
     429: FailureKind.RATE_LIMIT,
     431: FailureKind.BAD_REQUEST,
+    499: FailureKind.SERVER,  # it took us for gone
     503: FailureKind.OVERLOADED,
     529: FailureKind.OVERLOADED,
 }

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from app.errors import FailureKind
 from scripts.failure_modes import DOCUMENT, document
 from tests.faults.matrix import MATRIX
 
@@ -13,6 +14,15 @@ def test_the_document_is_written_from_the_matrix() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document(), (
         "write it again: .venv/bin/python -m scripts.failure_modes"
     )
+
+
+def test_every_kind_of_failure_is_played() -> None:
+    """A new kind needs a row, and with it a decision on what the caller gets."""
+    played = {fault.kind for fault in MATRIX if fault.kind}
+    assert set(FailureKind) - played == {
+        FailureKind.CIRCUIT_OPEN,  # test_circuits.py
+        FailureKind.NO_DESCRIPTORS,  # test_descriptors.py
+    }
 
 
 def test_every_row_is_there_and_every_case_has_its_own_name() -> None:

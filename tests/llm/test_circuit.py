@@ -3,6 +3,7 @@ from app.llm.circuit import (
     COOL_DOWN_S,
     MAX_COOL_DOWN_S,
     MIN_FAILURES,
+    RATE_LIMIT_COOL_DOWN_S,
     Circuit,
     CircuitState,
     Permit,
@@ -69,6 +70,21 @@ def test_a_failed_probe_doubles_the_cool_down() -> None:
     assert circuit.admit()
 
 
+def test_the_cool_down_grows_to_its_bound_and_starts_anew_once_a_probe_has_gone_well() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    fail_until_open(circuit)
+    for _ in range(10):
+        clock.now += MAX_COOL_DOWN_S
+        permit(circuit).failed(SERVER)
+    assert circuit.retry_after_s == MAX_COOL_DOWN_S
+
+    clock.now += MAX_COOL_DOWN_S
+    permit(circuit).succeeded()
+    fail_until_open(circuit)
+    assert circuit.retry_after_s == COOL_DOWN_S
+
+
 def test_a_probe_that_its_caller_abandons_leaves_the_way_free_for_the_next() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
@@ -105,6 +121,17 @@ def test_a_later_shorter_deadline_does_not_bring_an_earlier_longer_one_forward()
     assert not circuit.admit()
     clock.now += 1
     assert circuit.admit()
+
+
+def test_callers_of_a_rate_limit_without_a_date_do_not_come_back_all_at_once() -> None:
+    waits: set[float] = set()
+    for _ in range(50):
+        circuit = Circuit(clock=Clock())
+        permit(circuit).failed(ProviderError(FailureKind.RATE_LIMIT, "429"))
+        waits.add(circuit.retry_after_s)
+
+    assert len(waits) > 1
+    assert RATE_LIMIT_COOL_DOWN_S <= min(waits) <= max(waits) <= 2 * RATE_LIMIT_COOL_DOWN_S
 
 
 def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
