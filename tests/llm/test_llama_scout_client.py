@@ -11,6 +11,7 @@ from tests.llm.conftest import OpenRouter
 from tests.upstream import (
     Upstream,
     Wire,
+    haiku_events,
     haiku_says,
     hang,
     llama_chunk,
@@ -162,6 +163,8 @@ async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
     assert isinstance(events[-1], Finished)
     sent = upstream.haiku_calls[0].json["messages"]
     assert sent[-1] == {"role": "assistant", "content": said.rstrip()}
+    # What was said already is taken off what may still be said: four characters a token.
+    assert upstream.haiku_calls[0].json["max_tokens"] == 2048 - len(said) // 4
 
 
 async def test_an_answer_that_nobody_can_go_on_with_ends_in_one_failure(
@@ -454,12 +457,18 @@ async def test_what_llama_cannot_hold_goes_to_haiku_and_what_neither_holds_is_no
 async def test_a_hedge_answers_beside_a_late_llama_and_both_are_costed(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
+    async def speaks_on_once_llama_is_let_go(wire: Wire) -> None:
+        await wire.head()
+        for event in haiku_events(["Eccomi."]):
+            await wire.event(event)
+            if event["type"] == "content_block_delta":
+                await upstream.llama_calls[0].closed.wait()
+        await wire.end()
+
     upstream.llama(hang)
-    upstream.haiku(haiku_says("Eccomi."))
+    upstream.haiku(speaks_on_once_llama_is_let_go)
     async with open_router(hedge_after_ms=30) as client:
         result = await client.chat_async(QUESTION)
-        async with asyncio.timeout(2):
-            await upstream.llama_calls[0].closed.wait()
 
     assert (result.text, result.fallback_reason) == ("Eccomi.", "hedged")
     assert client.ledger.outcomes == {("llama-scout", "cancelled"): 1, ("haiku", "success"): 1}
