@@ -18,12 +18,7 @@ from app.settings import Settings
 
 
 def settings_for(data_dir: Path, **values: Any) -> Settings:
-    """Settings from these values alone: no environment, no `.env`.
-
-    Questions are not rewritten unless a test asks for it, so that its script holds
-    the calls for the answer alone.
-    """
-    values = {"question_rewriting": False, **values}
+    """Settings from these values alone: no environment, no `.env`."""
     return Settings(_env_file=None, data_dir=data_dir, log_format="json", **values)
 
 

@@ -101,12 +101,17 @@ class Upstream:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that point the service here."""
+        """The settings that point the service here.
+
+        Questions are not rewritten unless a test asks for it, so that its script
+        holds the calls for the answer alone.
+        """
         return {
             "openrouter_base_url": f"{self.url}/api/v1",
             "anthropic_base_url": self.url,
             "openrouter_api_key_llama": "sk-or-v1-planted-0123456789",
             "anthropic_api_key": "sk-ant-planted-0123456789",
+            "question_rewriting": "false",
         }
 
     def llama(self, *steps: Step) -> None:

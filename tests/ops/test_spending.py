@@ -1,9 +1,11 @@
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.events import Usage
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
@@ -91,14 +93,16 @@ def test_only_the_last_days_are_shown_oldest_first(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_now_is_written_with_the_next_call(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     data_dir = tmp_path / "data"
     data_dir.write_text("a file where the directory should be")
     book = ledger()
-    with recording(data_dir, book):
+    with capture_logs() as logs, recording(data_dir, book):
         book.record(entry())
-        while "could not be recorded" not in capsys.readouterr().out:
+        deadline = time.monotonic() + 30
+        while not any("could not be recorded" in log["event"] for log in logs):
+            assert time.monotonic() < deadline, logs
             threading.Event().wait(0.01)
         data_dir.unlink()
         book.record(entry())
