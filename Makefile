@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test check format vectors lock
+.PHONY: help run test check format eval vectors lock
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+eval: .venv/eval ## Measure the retrieval: questions on the documents in ../shared
+	$(BIN)/python -m scripts.evaluate
+
 vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
 	$(BIN)/python -m scripts.build_vectors
 
@@ -32,6 +35,8 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 		--upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 		--upgrade pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--upgrade pyproject.toml --group eval -c requirements.lock -o requirements-eval.lock
 	echo 'uv>=0.13,<0.14' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --upgrade - -o requirements-uv.lock
 
@@ -51,4 +56,8 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 
 .venv/dev: .venv/run requirements-dev.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	touch $@
+
+.venv/eval: .venv/run requirements-eval.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-eval.lock
 	touch $@

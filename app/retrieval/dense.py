@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from app.errors import VectorsUnavailable
@@ -19,6 +19,7 @@ from app.retrieval.embedder import Embedder
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.index_keeper import IndexKeeper
+from app.retrieval.language_bias import LanguageBias
 from app.retrieval.records import Change, Neighbour
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
@@ -37,9 +38,9 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class DenseResult:
-    """For each document language its nearest chunks, nearest first; none for small talk."""
+    """The nearest chunks of each language as one ranking, best first; none for small talk."""
 
-    neighbours: Mapping[str, Sequence[Neighbour]] = field(default_factory=dict)
+    neighbours: Sequence[Neighbour] = ()
     small_talk: bool = False
 
 
@@ -51,6 +52,7 @@ class DenseSearch:
         self._store = store
         self._embedder = embedder
         self._small_talk = SmallTalk(embedder)
+        self._bias = LanguageBias(embedder)
         self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
         self._made_by = MadeBy.of(embedder)
@@ -137,7 +139,8 @@ class DenseSearch:
     ) -> DenseResult:
         """At most `limit` chunks a language, by the question's translation into it if there is one.
 
-        Raises `VectorsUnavailable`, at the time limit too."""
+        Raises `VectorsUnavailable`, at the time limit too.
+        """
 
         def blocking() -> DenseResult:
             vector = self._embedder.embed_query(question)
@@ -149,17 +152,18 @@ class DenseSearch:
             }
             if scope.picks_documents:
                 document_ids = self._store.document_ids(scope)
-                return DenseResult(self._exact.search(vector, limit, document_ids, translated))
+                found = self._exact.search(vector, limit, document_ids, translated)
+                return DenseResult(self._bias.merge(found, vector, translated))
             with self._index_lock:
                 index = self._index
                 if index is None:
                     raise VectorsUnavailable("the vector index is being opened")
                 try:
-                    neighbours = index.search(vector, limit, scope, translated)
+                    found = index.search(vector, limit, scope, translated)
                 except VectorsUnavailable as error:
                     self._give_up(index, error)
                     raise
-            return DenseResult(neighbours)
+            return DenseResult(self._bias.merge(found, vector, translated))
 
         if self._index is None:
             self._recover()

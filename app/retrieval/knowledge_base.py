@@ -25,6 +25,7 @@ from app.retrieval.index_keeper import DIRECTORY
 from app.retrieval.ingest import Ingester, Stopped
 from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
+from app.retrieval.question import Question
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.records import Stats
 from app.retrieval.sources import UPLOADED, Source, uploaded_file
@@ -171,7 +172,7 @@ class KnowledgeBase:
         plain = {code: text for code in translations if (text := _plain(translations[code]))}
         language = await asyncio.to_thread(question_language, question)
         scope = Scope(filters or SearchFilters(), groups)
-        found = await self._hybrid.search(question, language, scope, plain)
+        found = await self._hybrid.search(Question(question, language, plain), scope)
         return SearchResult(
             tuple(found.passages[:top_k]),
             language,

@@ -4,21 +4,15 @@ Every method works on a connection of the store's, so that a passage and its
 words are written in one transaction.
 """
 
-import re
 import sqlite3
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from app.retrieval.filters import Scope
-
-# Six letters stand in for a stemmer in three languages at once: Recall@10 .43
-# against .33 for whole words (198 questions, 8,856 passages).
-PREFIX_LETTERS = 6
+from app.retrieval.stop_words import STOP_WORDS
+from app.retrieval.words import fold, shorten, tokens
 
 SCHEMA = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61')"
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 class LexicalIndex:
@@ -43,9 +37,10 @@ class LexicalIndex:
         question: str,
         limit: int,
         scope: Scope,
+        terms: Sequence[str] = (),
     ) -> list[int]:
-        """Chunk ids, best first, at most `limit`."""
-        expression = match_expression(question)
+        """Chunk ids, best first, at most `limit`; see `match_expression`."""
+        expression = match_expression(question, terms)
         if not expression:
             return []
         condition, parameters = scope.condition()
@@ -59,23 +54,19 @@ class LexicalIndex:
         return [row[0] for row in found]
 
 
-def tokens(text: str) -> list[str]:
-    """Words without case and accents, cut to six letters; with a digit in it, kept whole."""
-    folded = "".join(
-        c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
-    )
-    return [w[:PREFIX_LETTERS] if w.isalpha() else w for w in _WORD.findall(folded)]
-
-
-def match_expression(question: str) -> str:
-    """The question as an FTS5 expression in which nothing of it is syntax.
+def match_expression(question: str, terms: Sequence[str] = ()) -> str:
+    """The question and further terms as an FTS5 expression in which nothing is syntax.
 
     Neighbours of which one holds a digit are also looked for side by side:
-    `Pasal 33`, `KBLI 56101` and `28/2025` are names, not two words each.
+    `Pasal 33`, `KBLI 56101` and `28/2025` are names, not two words each. A term of
+    several words is looked for as such.
     """
-    words = tokens(question)
-    names = [f"{a} {b}" for a, b in pairwise(words) if _has_digit(a) or _has_digit(b)]
-    return " OR ".join(f'"{term}"' for term in dict.fromkeys(words + names))
+    words = fold(question)
+    telling = [word for word in words if word not in STOP_WORDS] or words
+    stems = [shorten(word) for word in telling]
+    names = [f"{a} {b}" for a, b in pairwise(stems) if _has_digit(a) or _has_digit(b)]
+    phrases = [" ".join(tokens(term)) for term in terms]
+    return " OR ".join(f'"{term}"' for term in dict.fromkeys(stems + names + phrases))
 
 
 def _has_digit(word: str) -> bool:

@@ -164,10 +164,18 @@ class Store:
         connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
         return [chunk[1] for chunk in chunks]
 
-    def search_words(self, question: str, limit: int, scope: Scope) -> list[int]:
-        """Chunk ids by the words shared with a question, best first."""
+    def search_words(
+        self, question: str, limit: int, scope: Scope, terms: Sequence[str] = ()
+    ) -> list[int]:
+        """Chunk ids by the words shared with a question, or by further terms, best first."""
         with self._database.read() as connection:
-            return self._lexical.search(connection, question, limit, scope)
+            return self._lexical.search(connection, question, limit, scope, terms)
+
+    def languages(self) -> list[str]:
+        """The languages that documents are in."""
+        with self._database.read() as connection:
+            rows = connection.execute("SELECT DISTINCT language FROM documents ORDER BY language")
+            return [row[0] for row in rows]
 
     def document_ids(self, scope: Scope) -> list[str]:
         """The documents within a scope."""

