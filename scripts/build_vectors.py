@@ -41,7 +41,9 @@ def main() -> None:
     shipped_vectors.save(LANGUAGES, embedder, means)
     examples = SmallTalk(embedder).vectors()
     shipped_vectors.save(VECTORS, embedder, examples)
-    print(f"{len(vectors)} passages, {len(means)} languages, {len(examples)} examples of small talk")
+    print(
+        f"{len(vectors)} passages, {len(means)} languages, {len(examples)} examples of small talk"
+    )
 
 
 if __name__ == "__main__":

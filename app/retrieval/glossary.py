@@ -35,7 +35,7 @@ class Glossary:
                     found.setdefault(stems, []).append(number)
 
     def terms(self, question: str, language: str | None) -> dict[str, list[str]]:
-        """What the question's terms are called in each language other than its own.
+        """What the question's terms are called in each language, its own too.
 
         A question whose language cannot be told may be in any.
         """
@@ -45,8 +45,7 @@ class Glossary:
         return {
             target: terms
             for target in self._by_stems
-            if target != language
-            and (terms := list(dict.fromkeys(t for entry in entries for t in entry[target])))
+            if (terms := list(dict.fromkeys(t for entry in entries for t in entry[target])))
         }
 
     def _found(self, question: str, language: str) -> list[int]:

@@ -25,8 +25,8 @@ from app.retrieval.index_keeper import DIRECTORY
 from app.retrieval.ingest import Ingester, Stopped
 from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language
-from app.retrieval.question import Question
 from app.retrieval.options import NOTHING_SAID, IngestOptions
+from app.retrieval.question import Question
 from app.retrieval.records import Stats
 from app.retrieval.sources import UPLOADED, Source, uploaded_file
 from app.retrieval.store import Store

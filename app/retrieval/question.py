@@ -46,10 +46,13 @@ class Question:
 
     @cached_property
     def _terms(self) -> dict[str, list[str]]:
-        versions = {self.language: self.text}
-        versions |= {code: text for code, text in self.translations.items() if code != self.language}
+        """Other versions say it in a language's own words; without them its synonyms do."""
+        versions: dict[str | None, str] = {self.language: self.text}
+        for code, text in self.translations.items():
+            versions.setdefault(code, text)
         terms: dict[str, dict[str, None]] = {}
         for language, text in versions.items():
             for target, found in glossary().terms(text, language).items():
-                terms.setdefault(target, {}).update(dict.fromkeys(found))
+                if target != language or not self.translations:
+                    terms.setdefault(target, {}).update(dict.fromkeys(found))
         return {target: list(found) for target, found in terms.items()}

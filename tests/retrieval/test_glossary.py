@@ -5,7 +5,7 @@ LANGUAGES = {"en", "it", "id"}
 
 def test_terms_are_said_in_the_other_languages() -> None:
     terms = glossary().terms("Posso usare un prestanome?", "it")
-    assert terms.keys() == {"en", "id"}
+    assert terms.keys() == LANGUAGES
     assert "nominee" in terms["en"]
     assert "pinjam nama" in terms["id"]
 
@@ -22,8 +22,8 @@ def test_of_terms_that_overlap_the_longer_counts() -> None:
             {"en": ["permit"], "id": ["izin usaha"]},
         ]
     )
-    assert own.terms("a stay permit", "en") == {"id": ["izin tinggal"]}
-    assert own.terms("a permit to stay", "en") == {"id": ["izin usaha"]}
+    assert own.terms("a stay permit", "en")["id"] == ["izin tinggal"]
+    assert own.terms("a permit to stay", "en")["id"] == ["izin usaha"]
 
 
 def test_a_question_in_an_unknown_language_may_be_in_any() -> None:
@@ -42,5 +42,5 @@ def test_nothing_is_found_in_nothing() -> None:
 def test_the_shipped_one_bridges_every_pair_of_languages() -> None:
     for language, question in {"en": "tax", "it": "imposta", "id": "pajak"}.items():
         terms = glossary().terms(question, language)
-        assert terms.keys() == LANGUAGES - {language}
+        assert terms.keys() == LANGUAGES
         assert all(term.strip() for found in terms.values() for term in found)
