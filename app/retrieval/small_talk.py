@@ -45,7 +45,13 @@ class SmallTalk:
         self._embedder = embedder
 
     def matches(self, question: Vectors) -> bool:
-        """Whether the question's vector is clearly closer to small talk than to questions."""
+        """Whether the question's vector is clearly closer to small talk than to questions.
+
+        Never so with an embedder of which no examples are shipped: the margin is
+        this one's.
+        """
+        if self._examples is None:
+            return False
         closeness_to_small_talk = _closeness(question, self._examples.small_talk)
         return closeness_to_small_talk - _closeness(question, self._examples.questions) > _MARGIN
 
@@ -55,11 +61,13 @@ class SmallTalk:
         return {self._key(text): self._embedder.embed_query(text) for text in texts}
 
     @cached_property
-    def _examples(self) -> _Examples:
+    def _examples(self) -> _Examples | None:
         shipped = shipped_vectors.load(VECTORS, self._embedder)
+        if not shipped:
+            return None
 
         def vector(text: str) -> Vectors:
-            # Another embedder than ours, or an example added since, has none shipped.
+            # An example added since has none shipped.
             found = shipped.get(self._key(text))
             return self._embedder.embed_query(text) if found is None else found
 
