@@ -45,6 +45,7 @@ Beyond single calls:
 | 50 | answers have become slow | the circuit opens | `test_circuits.py` |
 | 51 | the caller leaves | the call upstream is closed; counted as `cancelled`, which is no failure | `test_leaving.py` |
 | 52 | a thousand callers leave | the connections still serve; none is left behind | `test_leaving.py` |
+| 62 | the wall clock jumps an hour | no answer ends and no wait is shortened: all timers are monotonic | `test_circuits.py` |
 | 63 | file descriptors used up | no more requests are admitted than they allow; should they run out all the same, the passages answer (`no_descriptors`), no model is blamed, and once they are free all is as before | `test_descriptors.py` |
 | 64 | twice the load | the half that is too much is refused at once with a 503, and the other served; `scripts/bench_load.py` prints the times | `test_load.py` |
 | all | a thousand faults at random | no task, connection or descriptor left; ledger = what was served | `test_random.py` |

@@ -15,7 +15,7 @@ from tests.faults.breakages import LLAMA_API, answers, step
 from tests.faults.conftest import QUESTION, Service, router
 from tests.faults.matrix import PATIENT_S
 from tests.service import running_inside, settings_for, until_ready
-from tests.upstream import Step, Upstream, Wire, haiku_says, llama_says, status
+from tests.upstream import Step, Upstream, Wire, haiku_says, hang, llama_says, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -216,3 +216,29 @@ async def test_with_the_circuits_off_a_run_of_failures_does_not_keep_haiku_from_
         upstream.llama(status(500))
         upstream.haiku(status(529), haiku_says("Eccomi."))
         assert (await service.client.chat_async(QUESTION)).text == "Eccomi."
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600], ids=["forward", "back"])
+async def test_row_62_a_jump_of_the_wall_clock_ends_no_answer_and_no_wait(
+    jump_s: int, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_time = time.time
+    speaking = asyncio.Event()
+    upstream.llama(
+        llama_says("Prima ", "e dopo.", gate=speaking), hang, status(429, Retry_After="30")
+    )
+    upstream.haiku(haiku_says("Haiku."), haiku_says("Haiku."), haiku_says("Haiku."))
+    async with router(upstream, first_content_timeout_s=1.0, idle_timeout_s=PATIENT_S) as client:
+        in_mid_answer = asyncio.create_task(client.chat_async(QUESTION))
+        async with asyncio.timeout(PATIENT_S):
+            while not upstream.llama_calls:
+                await asyncio.sleep(0.005)
+        monkeypatch.setattr(time, "time", lambda: true_time() + jump_s)
+        speaking.set()
+        assert (await in_mid_answer).text == "Prima e dopo."
+
+        async with asyncio.timeout(PATIENT_S):
+            assert await asked(client) == "timeout_first_content"
+        assert await asked(client) == "rate_limit"
+        monkeypatch.setattr(time, "time", true_time)
+        assert await asked(client) == "circuit_open"
