@@ -9,25 +9,15 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import structlog
 
 from app.errors import FailureKind, ProviderError
-from app.events import (
-    AiName,
-    Finished,
-    FinishReason,
-    LLMEvent,
-    Message,
-    RouteChosen,
-    TextDelta,
-    ToolCall,
-    Usage,
-)
+from app.events import LLMEvent, Message, TextDelta
 from app.llm.attempt import Attempt, Side
+from app.llm.chat_result import ChatResult, fold
 from app.llm.circuit import Circuit
 from app.llm.continuation import joined
 from app.llm.hedge import hedged
@@ -56,23 +46,6 @@ _PASSING = {
     FailureKind.EMPTY,
 }
 _BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
-
-
-@dataclass(frozen=True, slots=True)
-class ChatResult:
-    """A whole answer. Costs are US dollars, None when unknown."""
-
-    text: str
-    ai_used: AiName
-    model: str
-    provider: str
-    fallback_reason: str | None
-    finish_reason: FinishReason
-    usage: Usage
-    cost_usd: float | None
-    saved_usd: float | None
-    ttft_ms: float | None
-    tool_calls: list[ToolCall] = field(default_factory=list)
 
 
 class LlamaScoutClient:
@@ -319,22 +292,3 @@ class LlamaScoutClient:
         if has_tools and self.haiku:
             return [self.haiku], "tool_calling"
         return usable, None
-
-
-def fold(events: Sequence[LLMEvent]) -> ChatResult:
-    """The whole answer that a finished stream of events tells."""
-    route = [event for event in events if isinstance(event, RouteChosen)][-1]
-    finished = next(event for event in events if isinstance(event, Finished))
-    return ChatResult(
-        text="".join(event.text for event in events if isinstance(event, TextDelta)),
-        ai_used=route.ai_used,
-        model=finished.model,
-        provider=route.provider,
-        fallback_reason=route.fallback_reason,
-        finish_reason=finished.finish_reason,
-        usage=finished.usage,
-        cost_usd=finished.cost_usd,
-        saved_usd=finished.saved_usd,
-        ttft_ms=finished.ttft_ms,
-        tool_calls=[event for event in events if isinstance(event, ToolCall)],
-    )

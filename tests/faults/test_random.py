@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from app.errors import AnswerUnavailable, ProviderError
 from app.events import Failed, Finished, LLMEvent, Message, RouteChosen, TextDelta
+from app.llm.chat_result import fold
 from app.llm.ledger import Entry
-from app.llm.llama_scout_client import LlamaScoutClient, fold
+from app.llm.llama_scout_client import LlamaScoutClient
 from tests.faults.breakages import HAIKU_API, LLAMA_API, REST, SAID, Api, whole
 from tests.faults.conftest import QUESTION, noting, outcomes, router
 from tests.faults.matrix import MATRIX, Fault, Models
