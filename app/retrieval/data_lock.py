@@ -28,7 +28,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StorageFailed(
-                f"DATA_DIR {data_dir} is in use by another process: stop it, "
-                "or run a Chroma server and set CHROMA_URL"
+                f"DATA_DIR {data_dir} is in use by another process: stop it, or give each process "
+                "a DATA_DIR of its own and let them share documents through CHROMA_URL"
             ) from error
         yield

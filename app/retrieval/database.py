@@ -22,9 +22,9 @@ CREATE TABLE IF NOT EXISTS documents (
     marks TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS chunks (
-    -- AUTOINCREMENT: an id is never used twice, so that an id found in a derived
-    -- index means this very chunk or one that is gone.
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Made from the document's text: an id found in a derived index means this very
+    -- chunk or one that is gone, in every process that shares the index.
+    id INTEGER PRIMARY KEY,
     document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
     position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
     start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
@@ -36,6 +36,10 @@ CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 {lexical_index.SCHEMA};
 {fingerprints.SCHEMA}
+CREATE TABLE IF NOT EXISTS shared (
+    -- No version: changed or deleted here, and not shared since.
+    document_id TEXT PRIMARY KEY, version TEXT
+) WITHOUT ROWID;
 """
 
 # From the version to the next one.

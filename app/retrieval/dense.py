@@ -14,13 +14,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from app.errors import VectorsUnavailable
+from app.errors import StorageFailed, VectorsUnavailable
 from app.retrieval.embedder import Embedder
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.language_bias import LanguageBias
-from app.retrieval.records import Change, Neighbour
+from app.retrieval.records import Change, Neighbour, Partition
+from app.retrieval.shared_documents import SharedDocuments
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
 from app.retrieval.vector_index import MadeBy, VectorIndex
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 # on a busy machine; the lexical half has answered long before.
 SEARCH_TIMEOUT_S = 3.0
 _RETRY_S = 10.0
+FOLLOW_S = 2.0
+"""How often other processes' changes are looked for: a request of some milliseconds."""
 # One at a time in the embedder, one in the index; the others bound what may hang.
 _THREADS = 4
 
@@ -47,8 +50,16 @@ class DenseResult:
 class DenseSearch:
     """Searches by meaning. `search` is for the event loop, all else blocks."""
 
-    def __init__(self, settings: Settings, store: Store, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        embedder: Embedder,
+        on_news: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_news` is called, in a thread, when other processes changed the store's documents."""
         self._settings = settings
+        self._on_news = on_news
         self._store = store
         self._embedder = embedder
         self._small_talk = SmallTalk(embedder)
@@ -60,6 +71,7 @@ class DenseSearch:
             None if settings.chroma_url else IndexKeeper(settings.data_dir, store, self._made_by)
         )
         self._index: VectorIndex | None = None
+        self._shared: SharedDocuments | None = None
         self._failed: VectorIndex | None = None
         # Held while the index is used for a search, replaced or closed: 2 ms a search,
         # beside 12 and more in the embedder, which is one at a time as well.
@@ -71,6 +83,8 @@ class DenseSearch:
         self._recovery: Future[None] | None = None
         self._retry_at = 0.0
         self._closed = False
+        self._closing = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
 
     def open(self) -> None:
         """Open the index, made equal to the store. A failure is logged and tried again.
@@ -79,6 +93,8 @@ class DenseSearch:
         """
         if not self._opening.acquire(blocking=False):
             return
+        if self._settings.chroma_url and not self._follower.is_alive() and not self._closed:
+            self._follower.start()
         try:
             if self._keeper:
                 self._keeper.make_sound()
@@ -99,6 +115,9 @@ class DenseSearch:
 
     def close(self) -> None:
         """Close the index; searches still running are not waited for."""
+        self._closing.set()
+        if self._follower.is_alive():
+            self._follower.join()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._keeper:
             self._keeper.stop()
@@ -123,12 +142,37 @@ class DenseSearch:
             index = self._index
             if change and index:
                 try:
+                    if self._shared:
+                        self._shared.send()
                     index.add(change.added)
                     index.remove(change.removed)
                 except VectorsUnavailable as error:
                     with self._index_lock:
                         self._give_up(index, error)
         return change
+
+    def _follow(self) -> None:
+        """Take what other processes change on the server, until the end."""
+        while not self._closing.wait(FOLLOW_S):
+            if self._index is None:
+                self._recover()
+                continue
+            with self._write_lock:
+                index, shared = self._index, self._shared
+                if index is None or shared is None:
+                    continue
+                try:
+                    for change in shared.take():
+                        self._exact.apply(change)
+                        self._on_news()
+                        # Who made the change may have died before it did this.
+                        index.add(change.added)
+                        index.remove(change.removed)
+                except VectorsUnavailable as error:
+                    with self._index_lock:
+                        self._give_up(index, error)
+                except StorageFailed as error:
+                    logger.warning("cannot take what other processes changed: %s", error)
 
     async def search(
         self,
@@ -174,20 +218,32 @@ class DenseSearch:
             raise VectorsUnavailable(f"no answer within {SEARCH_TIMEOUT_S} s") from error
 
     def _connect(self) -> VectorIndex:
-        url = self._settings.chroma_url
         if self._keeper:
             index = self._keeper.open()
         else:
-            assert url
-            index = VectorIndex.served(url, self._store.id, self._made_by)
+            assert self._settings.chroma_url
+            index = VectorIndex.served(
+                self._settings.chroma_url, self._made_by.digest, self._made_by
+            )
         try:
-            rows = index.reconcile(self._store.chunk_ids, self._store.stored_vectors)
+            if not self._keeper:
+                name = f"zantara-{self._made_by.digest}-documents"
+                self._shared = SharedDocuments(index.client, name, self._store)
+            rows = index.reconcile(self._current_ids, self._store.stored_vectors)
         except VectorsUnavailable:
             index.close()
             raise
         if rows:
             logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
         return index
+
+    def _current_ids(self) -> Mapping[Partition, set[int]]:
+        """The store's chunks, after it took what is on the server."""
+        if self._shared:
+            for change in self._shared.take():
+                self._exact.apply(change)
+            self._on_news()
+        return self._store.chunk_ids()
 
     def _give_up(self, index: VectorIndex, error: VectorsUnavailable) -> None:
         """Stop using an index that failed; the caller holds the index lock."""

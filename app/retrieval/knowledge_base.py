@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self, TypeVar
 
+import httpx
+
 from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
 from app.events import Passage, Section
 from app.retrieval import ingest, shipped_vectors
@@ -72,7 +74,7 @@ class KnowledgeBase:
         self._settings = settings
         self._store = store
         self._embedder = embedder
-        self._dense = DenseSearch(settings, store, embedder)
+        self._dense = DenseSearch(settings, store, embedder, self._count)
         self._hybrid = HybridSearch(store, self._dense)
         self.catalogue = store.catalogue
         self._stats = store.stats()
@@ -98,8 +100,13 @@ class KnowledgeBase:
             raise ConfigurationError(f"KNOWLEDGE_DIR {settings.knowledge_dir} is not a directory")
         async with AsyncExitStack() as stack:
             embedder = embedder or stack.enter_context(configured_embedder(settings))
-            if settings.chroma_url is None:
-                stack.enter_context(exclusive(settings.data_dir))
+            stack.enter_context(exclusive(settings.data_dir))
+            if settings.chroma_url:
+                logger.warning(
+                    "a Chroma server has no authentication of its own: whoever reaches %s reads "
+                    "and changes every document, so keep it on loopback or a private network",
+                    httpx.URL(settings.chroma_url).host,
+                )
             store = await asyncio.to_thread(Store, settings.data_dir)
             stack.callback(store.close)
             await asyncio.to_thread(store.claim_embedder, embedder)
@@ -232,8 +239,11 @@ class KnowledgeBase:
         return change is not None
 
     def stats(self) -> Stats:
-        """How much is indexed, as of the last ingest."""
+        """How much is indexed, as of the last change."""
         return self._stats
+
+    def _count(self) -> None:
+        self._stats = self._store.stats()
 
     async def _prepare(self) -> None:
         folder = self._settings.knowledge_dir

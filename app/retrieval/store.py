@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from functools import cached_property
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -27,7 +27,11 @@ from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import SUPERSEDED, Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex
+from app.retrieval.outbox import Outbox
 from app.retrieval.records import Change, Document, Identity, Partition, Stats, StoredVector
+
+# 262,144 chunks in a document of 20 MB; two of 10,000 documents clash once in 700,000 times.
+_POSITION_BITS = 18
 
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 _PAGE = 1_000
@@ -52,6 +56,16 @@ def vector_key(embedder_name: str, text: str) -> str:
     return sha256(f"{embedder_name}\0{text}".encode()).hexdigest()
 
 
+class Contents(NamedTuple):
+    """A document as `Store.replace_document` takes it."""
+
+    document: Document
+    chunks: Sequence[Chunk]
+    keys: Sequence[str]
+    vectors: Mapping[str, Vectors]
+    fingerprint: Fingerprint | None
+
+
 class Store:
     """Safe to use from any thread; every call blocks. Raises `StorageFailed`."""
 
@@ -59,6 +73,7 @@ class Store:
         self._database = Database(data_dir)
         self._lexical = LexicalIndex()
         self.catalogue = Catalogue(self._database)
+        self.outbox = Outbox(self._database)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
@@ -118,11 +133,13 @@ class Store:
         keys: Sequence[str],
         vectors: Mapping[str, Vectors],
         fingerprint: Fingerprint | None = None,
+        version: str | None = None,
     ) -> Change:
         """Put a document in the place of the one with its id, if any.
 
         `keys` holds, for each chunk, the key of its vector in `vectors`. Without a
-        fingerprint no duplicate of the document is found.
+        fingerprint no duplicate of the document is found. `version` is the one under
+        which other processes have it already.
         """
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
@@ -136,10 +153,17 @@ class Store:
             if fingerprint:
                 fingerprints.add(connection, document.id, fingerprint)
             _insert_vectors(connection, {key: vectors[key] for key in keys})
-            ids = [
-                _insert_chunk(connection, document.id, position, chunk, key)
-                for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
-            ]
+            self.outbox.note(connection, document.id, version)
+            ids = _chunk_ids(document, len(chunks))
+            connection.executemany(
+                "INSERT INTO chunks "
+                "(id, document_id, position, section, start, end, text, page, kind, vector_key) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (ids[position], document.id, position, *astuple(chunk), key)
+                    for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
+                ),
+            )
             texts = (chunk.embedded_text for chunk in chunks)
             self._lexical.add(connection, zip(ids, texts, strict=True))
             _drop_unused_vectors(connection, unused)
@@ -153,6 +177,7 @@ class Store:
                 return None
             before = _places(connection, affected)
             _drop_unused_vectors(connection, self._remove(connection, document_id))
+            self.outbox.note(connection, document_id, None)
             return _change(connection, affected, before)
 
     def _remove(self, connection: sqlite3.Connection, document_id: str) -> list[str]:
@@ -192,6 +217,23 @@ class Store:
                 (document_id,),
             ).fetchone()
         return Document(*row) if row else None
+
+    def contents(self, document_id: str) -> Contents | None:
+        """All that `replace_document` was given of a document."""
+        document = self.document(document_id)
+        if document is None:
+            return None
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT c.section, c.start, c.end, c.text, c.page, c.kind, v.key, v.vector "
+                "FROM chunks c JOIN vectors v ON v.key = c.vector_key "
+                "WHERE c.document_id = ? ORDER BY c.position",
+                (document_id,),
+            ).fetchall()
+            fingerprint = fingerprints.of_document(connection, document_id)
+        chunks, keys = [Chunk(*row[:6]) for row in rows], [row[6] for row in rows]
+        vectors = {row[6]: _vector(row[7]) for row in rows}
+        return Contents(document, chunks, keys, vectors, fingerprint)
 
     def identity(self, document_id: str) -> Identity | None:
         """None when there is no such document."""
@@ -371,16 +413,14 @@ def _insert_vectors(connection: sqlite3.Connection, vectors: Mapping[str, Vector
     )
 
 
-def _insert_chunk(
-    connection: sqlite3.Connection, document_id: str, position: int, chunk: Chunk, key: str
-) -> int:
-    cursor = connection.execute(
-        "INSERT INTO chunks "
-        "(document_id, position, section, start, end, text, page, kind, vector_key) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (document_id, position, *astuple(chunk), key),
-    )
-    return cast(int, cursor.lastrowid)
+def _chunk_ids(document: Document, count: int) -> Sequence[int]:
+    """Positive 63-bit numbers in the chunks' order: the same document has the same everywhere."""
+    if count > 1 << _POSITION_BITS:
+        raise ValueError(f"{document.id} has {count} chunks, at most {1 << _POSITION_BITS} fit")
+    whole = f"{document.id}\0{document.content_hash}\0{document.text}"
+    number = int.from_bytes(blake2b(whole.encode(), digest_size=8).digest())
+    first = number >> (_POSITION_BITS + 1) << _POSITION_BITS
+    return range(first, first + count)
 
 
 def _drop_unused_vectors(connection: sqlite3.Connection, keys: Collection[str]) -> None:

@@ -6,6 +6,7 @@ One collection per partition: `where` filters are what is slow in Chroma (at
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -43,6 +44,11 @@ class MadeBy:
     embedder: str
     dimension: int
 
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that stand for the embedder."""
+        return blake2b(f"{self.embedder} {self.dimension}".encode(), digest_size=6).hexdigest()
+
     @classmethod
     def of(cls, embedder: Embedder) -> "MadeBy":
         """This embedder's."""
@@ -52,7 +58,7 @@ class MadeBy:
 class VectorIndex:
     """Nearest chunks by vector. Calls block; raises `VectorsUnavailable`.
 
-    `store_id` keeps the chunk ids of different stores apart on one server.
+    `store_id` keeps collections of different stores apart.
     """
 
     def __init__(
@@ -85,6 +91,11 @@ class VectorIndex:
     def served(cls, url: str, store_id: str, made_by: MadeBy) -> "VectorIndex":
         """Connect to the Chroma server at `url`."""
         return cls(chroma_client.served(url), store_id, made_by)
+
+    @property
+    def client(self) -> "Client":
+        """The connection, for other collections on it."""
+        return self._client
 
     def close(self) -> None:
         """Let go of the directory or the connections."""

