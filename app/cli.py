@@ -1,17 +1,17 @@
-"""`zantara`: serve, ingest, ask, doctor, costs."""
+"""`zantara`: serve, ask, doctor, costs; and what `document_commands.py` adds."""
 
 import asyncio
 import signal
 import sqlite3
 import sys
 from contextlib import aclosing
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 
 from app.chat.service import ChatService, Turn
+from app.document_commands import INDEXING_TIMEOUT_S, document_cli
 from app.errors import StorageFailed, ZantaraError
 from app.events import Event, Failed, Message, RouteChosen, TextDelta
 from app.llm.factory import configured_prices, open_client
@@ -20,13 +20,11 @@ from app.ops.doctor import Level, examine
 from app.ops.logging import configure_logging
 from app.ops.running_service import answer_of_running_service
 from app.ops.spending import recording, spending
-from app.retrieval.ingest_report import IngestSummary, Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.server import DrainingServer
 from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
 
-INDEXING_TIMEOUT_S = 3600.0
 STARTUP_FAILED = 3
 LAST_BYTES_S = 5
 """For connections that are still open once nothing is under way."""
@@ -39,6 +37,9 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+cli.add_typer(document_cli)
 
 
 def main() -> None:
@@ -70,41 +71,6 @@ def serve() -> None:
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)
-
-
-@cli.command()
-def ingest(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(exists=True, help="Files and folders.")
-    ] = None,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Embed all that is stored afresh.")
-    ] = False,
-) -> None:
-    """Index Markdown, text, HTML, PDF, DOCX, CSV and JSON: what is unchanged costs nothing."""
-    if not paths and not rebuild:
-        raise typer.BadParameter("name files or folders to index, or --rebuild")
-    settings = load_settings()
-    configure_logging(settings.log_format)
-    if rebuild:
-        typer.echo(f"{asyncio.run(KnowledgeBase.rebuild(settings))} chunks embedded afresh")
-    if paths:
-        summary = asyncio.run(_ingest(settings, paths))
-        for line in summary.rejected:
-            typer.echo(f"rejected  {line}", err=True)
-        typer.echo(summary)
-        raise typer.Exit(1 if summary.rejected else 0)
-
-
-async def _ingest(settings: Settings, paths: list[Path]) -> IngestSummary:
-    async with KnowledgeBase.open(settings) as knowledge_base:
-        await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
-        return await knowledge_base.add(paths, progress=_show_progress)
-
-
-def _show_progress(progress: Progress) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{progress.done}/{progress.total}", nl=False, err=True)
 
 
 @cli.command()

@@ -9,6 +9,7 @@ ZantaraError
     ├── IndexNotReady         still being built
     ├── DocumentRejected      a file that cannot be indexed
     ├── StorageFailed         the disk or the database file, not the caller
+    │   └── DataDirInUse      another process, a running service, has the directory
     └── VectorsUnavailable    the embedder or the vector index; the lexical half still answers
 
 Anything else that is raised is a bug, and crashes loudly.
@@ -109,6 +110,10 @@ class DocumentRejected(RetrievalError):
 
 class StorageFailed(RetrievalError):
     """The store cannot be read or written: a full disk, a damaged or locked file."""
+
+
+class DataDirInUse(StorageFailed):
+    """Another process has the data directory: a service that can be asked instead."""
 
 
 class VectorsUnavailable(RetrievalError):

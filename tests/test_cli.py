@@ -1,9 +1,14 @@
 """The commands as a person types them: real processes, real sockets."""
 
 import asyncio
+import contextlib
 import os
+import pty
+import re
+import shutil
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.document_commands import PARTLY_DONE
 from tests.service import stream_chat, text_of, until_ready
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
@@ -189,8 +195,8 @@ async def test_ingest_reports_what_it_did_and_a_second_time_does_nothing(
     second = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
     _, answer, _ = await run(ZANTARA, "ask", "Quanto dura il visto X99?", env=env, cwd=tmp_path)
 
-    assert first[0] == 1  # a file was rejected, and named
-    assert "empty.md" in first[2]
+    assert first[0] == PARTLY_DONE  # a file was rejected, and named
+    assert f"rejected  {folder}/empty.md: is empty" in first[2]
     assert "1 added" in first[1]
     assert "1 unchanged" in second[1]
     assert "> Il visto X99 dura novanta giorni." in answer
@@ -211,9 +217,136 @@ async def test_ask_and_doctor_work_beside_the_service_that_holds_the_data(
         _, findings, _ = await run(ZANTARA, "doctor", env=env, cwd=tmp_path)
         assert "ok    index: 30 documents" in findings
 
-        code, _, error = await run(ZANTARA, "ingest", str(tmp_path), env=env, cwd=tmp_path)
-        assert code == 1
-        assert "in use by another process" in error
+
+async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    folder = tmp_path / "docs"
+    (folder / "visti").mkdir(parents=True)
+    visa = folder / "visti/x99.md"
+    visa.write_text("# Visto di prova\n\nIl visto X99 dura novanta giorni.\n")
+    (folder / "visti/y88.html").write_text("<h1>Visto Y88</h1><p>Il visto Y88 dura un anno.</p>")
+    (folder / "empty.md").write_text("")
+    port = free_port()
+    env = environment(data_dir, PORT=str(port))
+    log = tmp_path / "log"
+
+    async def command(*words: str) -> tuple[int, str, str]:
+        return await run(ZANTARA, *words, env=env, cwd=tmp_path)
+
+    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log) as (client, _):
+        code, out, err = await command("ingest", str(folder), "--collection", "prova")
+        assert (code, out) == (
+            PARTLY_DONE,
+            "2 added, 0 changed, 0 unchanged, 0 deleted, 1 rejected; 2 chunks written\n",
+        )
+        assert f"rejected  {folder}/empty.md: is empty" in err
+        found = await client.post("/search", json={"query": "Quanto dura il visto X99?"})
+        assert found.json()["passages"][0]["document_id"] == "prova/visti/x99"
+
+        (folder / "empty.md").unlink()
+        visa.unlink()
+        code, out, _ = await command("ingest", str(folder), "--collection", "prova")
+        assert (code, out) == (
+            0,
+            "0 added, 0 changed, 1 unchanged, 1 deleted, 0 rejected; 0 chunks written\n",
+        )
+
+        code, out, err = await command("delete", "prova/visti/x99", "--from", str(folder))
+        assert (code, out, err) == (PARTLY_DONE, "1 deleted\n", "unknown   prova/visti/x99\n")
+        assert (await client.get("/documents")).json()["total"] == 30
+
+
+async def test_delete_forgets_what_came_from_a_folder_that_is_gone(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "visto.md").write_text("# Visto di prova\n\nIl visto X99 dura novanta giorni.\n")
+    env = environment(data_dir)
+    await run(ZANTARA, "ingest", str(folder), "--access", "staff", env=env, cwd=tmp_path)
+    shutil.rmtree(folder)
+    first = await run(ZANTARA, "delete", "--from", str(folder), env=env, cwd=tmp_path)
+    second = await run(ZANTARA, "delete", "visto", env=env, cwd=tmp_path)
+
+    assert first[:2] == (0, "1 deleted\n")
+    assert second[:2] == (PARTLY_DONE, "0 deleted\n")
+    assert "unknown   visto" in second[2]
+
+
+async def test_what_the_gate_refuses_is_indexed_with_force(tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "ktp.md").write_text("# KTP\n\nNIK: 3171011708450001\n")
+    env = environment(data_dir)
+    command = (ZANTARA, "ingest", "ktp.md")
+    refused = await run(*command, env=env, cwd=tmp_path)
+    forced = await run(*command, "--force", env=env, cwd=tmp_path)
+
+    assert refused[0] == PARTLY_DONE
+    assert "rejected  ktp.md: holds an Indonesian identity number (NIK)" in refused[2]
+    assert (forced[0], forced[1][:7]) == (0, "1 added")
+    assert "marked    ktp.md: holds an Indonesian identity number (NIK)" in forced[2]
+
+
+async def test_a_terminal_shows_a_bar_with_counts_and_an_estimate(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    (tmp_path / "visto.md").write_text("# Visto\n\nIl visto X99 dura novanta giorni.\n")
+    terminal, its_end = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        ZANTARA,
+        "ingest",
+        "visto.md",
+        env={**environment(data_dir), "TERM": "xterm", "COLUMNS": "100"},
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=its_end,
+    )
+    os.close(its_end)
+    shown = await asyncio.to_thread(_all_of, terminal)
+
+    assert await process.wait() == 0
+    assert "1/1 files" in shown
+    assert "visto.md" in shown
+    assert re.search(r"100%.*\d:\d\d:\d\d", shown)
+
+
+def _all_of(terminal: int) -> str:
+    parts = []
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as file:
+        while part := file.read(4096):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
+async def test_an_ingest_that_was_killed_goes_on_where_it_stopped(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for n in range(12):
+        text = "\n\n".join(f"Pasal {n}{i}: visto numero {n * i}." for i in range(20))
+        (folder / f"{n:02}.txt").write_text(text)
+    env = environment(data_dir)
+    process = await asyncio.create_subprocess_exec(
+        ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(120):
+        while _documents(data_dir) < 33:
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    stored = _documents(data_dir) - 30
+    _, out, _ = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
+
+    assert 3 <= stored < 12
+    assert out.startswith(f"{12 - stored} added, 0 changed, {stored} unchanged, 0 deleted")
+
+
+def _documents(data_dir: Path) -> int:
+    with contextlib.closing(sqlite3.connect(data_dir / "zantara.db", timeout=30)) as database:
+        count: int = database.execute("SELECT count(*) FROM documents").fetchone()[0]
+    return count
 
 
 async def test_doctor_says_what_is_well_and_what_to_do(

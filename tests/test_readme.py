@@ -1,10 +1,15 @@
 """The README's transcripts are what the service says."""
 
+import asyncio
 import json
+import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+from app.retrieval import front_matter
 from app.settings import ROOT
 from tests.conftest import Serving
 
@@ -13,7 +18,9 @@ README = (ROOT / "README.md").read_text()
 
 def transcript(command: str) -> Any:
     """The JSON that the README shows below a command."""
-    match = re.search(rf"\$ {re.escape(command)}.*?\n(\{{\n.*?\n\}})\n```", README, re.DOTALL)
+    match = re.search(
+        rf"\$ {re.escape(command)}.*?\n(\{{\n.*?\n\}})\n(?:```|\$)", README, re.DOTALL
+    )
     assert match, f"the README has no transcript of: {command}"
     return json.loads(match[1])
 
@@ -36,6 +43,45 @@ async def test_the_transcripts_are_real(serving: Serving) -> None:
         for source in answer["sources"][:3]
     ]
     assert transcript("curl -s localhost:8080/health") == health["features"]["ai"]
+
+
+async def test_one_s_own_documents_are_indexed_as_shown(serving: Serving, data_dir: Path) -> None:
+    content = re.search(r"printf '(.*?)' > visto-x99.md", README)
+    assert content
+    (data_dir / "visto-x99.md").write_text(content[1].replace("\\n", "\n"))
+    command = [str(Path(sys.executable).with_name("zantara")), "ingest", "visto-x99.md"]
+    env = {**os.environ, "DATA_DIR": "."}
+    ingested = await asyncio.to_thread(
+        subprocess.run, command, cwd=data_dir, env=env, capture_output=True, text=True
+    )
+    assert f"$ .venv/bin/zantara ingest visto-x99.md\n{ingested.stdout}" in README
+
+    shown = transcript("curl -s localhost:8080/documents")
+    found = transcript("curl -s localhost:8080/search")
+    query = re.search(r"-d '(\{\"query.*?\})'", README)
+    assert query
+    async with serving() as client:
+        with (data_dir / "visto-x99.md").open("rb") as file:
+            sent = await client.post(
+                "/documents",
+                files={"file": file},
+                data={"collection": "visti", "force": "true"},
+            )
+        searched = await client.post("/search", json=json.loads(query[1]))
+    assert shown == {name: sent.json()[name] for name in shown}
+    passage = searched.json()["passages"][0]
+    assert found == {name: passage[name] for name in found}
+
+
+def test_the_front_matter_that_it_shows_is_read() -> None:
+    block = re.search(r"```yaml\n(---\n.*?---\n)```", README, re.DOTALL)
+    assert block
+    read = front_matter.read(block[1])
+    assert (read.language, read.effective_date, read.supersedes) == (
+        "en",
+        "2026-01-01",
+        "visas-2024",
+    )
 
 
 def test_the_commands_that_it_names_exist() -> None:

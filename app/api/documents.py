@@ -13,7 +13,7 @@ from app.api.streaming import while_connected
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.catalogue import Entry, Part
 from app.retrieval.filters import Scope, SearchFilters
-from app.retrieval.options import IngestOptions
+from app.retrieval.options import NAME_PATTERN, IngestOptions
 from app.retrieval.records import PUBLIC
 from app.retrieval.sources import UPLOADED
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/documents")
 MAX_ID_CHARACTERS = 500
 MAX_PAGE = 500
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 DocumentId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 
 

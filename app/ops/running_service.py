@@ -16,7 +16,7 @@ def answer_of_running_service(settings: Settings, question: str) -> Answer | Non
     """Its answer; None when none runs at HOST and PORT, or it has no answer."""
     try:
         response = httpx.post(
-            f"{_url(settings)}/chat", json={"message": question}, timeout=settings.total_timeout_s
+            f"{url_of(settings)}/chat", json={"message": question}, timeout=settings.total_timeout_s
         )
         return Answer.model_validate_json(response.content)
     except (httpx.HTTPError, ValidationError):
@@ -26,12 +26,13 @@ def answer_of_running_service(settings: Settings, question: str) -> Answer | Non
 def health_of_running_service(settings: Settings) -> dict[str, Any] | None:
     """What its `/health` says; None when none runs at HOST and PORT."""
     try:
-        health = httpx.get(f"{_url(settings)}/health", timeout=5.0).json()
+        health = httpx.get(f"{url_of(settings)}/health", timeout=5.0).json()
     except (httpx.HTTPError, ValueError):
         return None
     return health if isinstance(health, dict) and "knowledge" in health else None
 
 
-def _url(settings: Settings) -> str:
+def url_of(settings: Settings) -> str:
+    """Where a service with these settings is reached from this machine."""
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared
     return f"http://{host}:{settings.port}"

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.errors import StorageFailed
+from app.errors import DataDirInUse, StorageFailed
 
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
     """Hold the directory for the length of the block; the kernel lets go if we are killed.
 
-    Raises `StorageFailed` when another process holds it or it cannot be written.
+    Raises `DataDirInUse` when another process holds it, `StorageFailed` when it cannot
+    be written.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StorageFailed(
+            raise DataDirInUse(
                 f"DATA_DIR {data_dir} is in use by another process: stop it, or give each process "
                 "a DATA_DIR of its own and let them share documents through CHROMA_URL"
             ) from error

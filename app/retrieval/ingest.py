@@ -7,12 +7,19 @@ from app.errors import DocumentRejected, VectorsUnavailable
 from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
-from app.retrieval.ingest_report import Ingested, IngestSummary, Notice, Progress, ProgressCallback
+from app.retrieval.ingest_report import (
+    Ingested,
+    IngestSummary,
+    Meter,
+    Notice,
+    Progress,
+    ProgressCallback,
+)
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader
 from app.retrieval.records import Document, Identity
-from app.retrieval.sources import File, Source, check_id, files, root_of
+from app.retrieval.sources import File, Source, all_files, check_id, folders
 from app.retrieval.store import Store, vector_key
 
 # Some ten seconds of embedding: how long a stop may take.
@@ -49,19 +56,21 @@ class Ingester:
         """Ingest the sources, and delete what vanished from the folders among them."""
         summary = IngestSummary()
         known = self._store.identities()
-        found = _files(sources, options, summary)
+        found = all_files(sources, options.collection, summary)
         vanished = _vanished(known, sources, found)
+        meter = Meter([file.size for file in found], progress)
         with Reader() as reader:
-            for done, file in enumerate(found, start=1):
+            for file in found:
+                path = str(file.path)
                 try:
                     content = loaders.read_file(file.path)
-                    ingested = self.add(file, content, options, reader, vanished)
-                    summary.count(str(file.path), ingested)
+                    told = partial(meter.part, path)
+                    summary.count(path, self.add(file, content, options, reader, vanished, told))
                 except (DocumentRejected, VectorsUnavailable) as error:
-                    summary.rejected.append(Notice(str(file.path), str(error)))
+                    summary.rejected.append(Notice(path, str(error)))
                 except Stopped:
                     return summary
-                progress(Progress(done, len(found), str(file.path)))
+                meter.file(path)
         for document_id in vanished:
             self._dense.write(partial(self._store.delete_document, document_id))
             summary.deleted += 1
@@ -85,11 +94,13 @@ class Ingester:
         options: IngestOptions,
         reader: Reader,
         vanished: Collection[str] = (),
+        embedded: Callable[[float], None] = lambda _: None,
     ) -> Ingested:
         """Index one file in the place of what has its id, if anything.
 
-        A duplicate of a document that has `vanished` is that document, moved. Raises
-        `DocumentRejected` and `Stopped`.
+        A duplicate of a document that has `vanished` is that document, moved. `embedded`
+        is told the share that is done of a long file. Raises `DocumentRejected` and
+        `Stopped`.
         """
         known = self._store.identity(file.document_id)
         check_id(file, known, force=options.force)
@@ -102,7 +113,7 @@ class Ingester:
         chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
         texts = {key: chunk.embedded_text for key, chunk in zip(keys, chunks, strict=True)}
-        vectors = self._vectors(texts)
+        vectors = self._vectors(texts, embedded)
         self._dense.write(
             partial(
                 self._store.replace_document,
@@ -136,7 +147,9 @@ class Ingester:
             raise DocumentRejected(f"{'; '.join(faults)} (force it to be indexed all the same)")
         return (*faults, *remarks)
 
-    def _vectors(self, texts: Mapping[str, str]) -> dict[str, Vectors]:
+    def _vectors(
+        self, texts: Mapping[str, str], told: Callable[[float], None]
+    ) -> dict[str, Vectors]:
         """A vector for each key: shipped, stored, or embedded now, before any transaction.
 
         What is embedded of a long file is kept at once, so that an ingest that is killed
@@ -153,6 +166,7 @@ class Ingester:
             embedded = dict(zip(keys, vectors, strict=True))
             if len(missing) > EMBEDDING_SLICE:
                 self._store.keep_vectors(embedded)
+                told((start + len(keys)) / len(missing))
             found |= embedded
         return found
 
@@ -187,9 +201,9 @@ def _document(
 def _vanished(
     known: Mapping[str, Identity], sources: Sequence[Source], found: Sequence[File]
 ) -> set[str]:
-    folders = {root_of(source) for source in sources if source.path.is_dir()}
+    roots = folders(sources)
     there = {file.document_id for file in found}
-    return {i for i, identity in known.items() if identity.root in folders and i not in there}
+    return {i for i, identity in known.items() if identity.root in roots and i not in there}
 
 
 def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int:
@@ -209,17 +223,3 @@ def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int
         progress(Progress(start + len(part), len(missing)))
     store.switch_embedder(embedder, keys)
     return len(texts)
-
-
-def _files(sources: Sequence[Source], options: IngestOptions, summary: IngestSummary) -> list[File]:
-    """The files of all sources, one for each id; what is wrong with others is in the summary."""
-    found: dict[str, File] = {}
-    for source in sources:
-        try:
-            for file in files(source, options.collection):
-                if found.setdefault(file.document_id, file) != file:
-                    said = f"another file has the id {file.document_id} too"
-                    summary.rejected.append(Notice(str(file.path), said))
-        except DocumentRejected as error:
-            summary.rejected.append(Notice(str(source.path), str(error)))
-    return list(found.values())

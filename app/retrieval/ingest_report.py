@@ -1,6 +1,6 @@
 """What an ingest tells while it runs, and at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,3 +71,25 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+class Meter:
+    """Tells how far an ingest is, by the bytes of its files."""
+
+    def __init__(self, sizes: Sequence[int], tell: ProgressCallback) -> None:
+        self._sizes = sizes
+        self._tell = tell
+        self._whole = sum(sizes) or 1
+        self._done = 0
+        self._bytes = 0
+
+    def part(self, path: str, share: float) -> None:
+        """So much, 0 to 1, of the file at hand is done."""
+        share_of_all = (self._bytes + share * self._sizes[self._done]) / self._whole
+        self._tell(Progress(self._done, len(self._sizes), path, share_of_all))
+
+    def file(self, path: str) -> None:
+        """The file at hand is done."""
+        self._bytes += self._sizes[self._done]
+        self._done += 1
+        self._tell(Progress(self._done, len(self._sizes), path, self._bytes / self._whole))

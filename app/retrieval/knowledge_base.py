@@ -238,6 +238,11 @@ class KnowledgeBase:
             self._stats = await asyncio.to_thread(self._store.stats)
         return change is not None
 
+    async def ids_from(self, root: str) -> list[str]:
+        """The ids of the documents that were ingested from there, whoever may read them."""
+        known = await asyncio.to_thread(self._store.identities)
+        return sorted(i for i, identity in known.items() if identity.root == root)
+
     def stats(self) -> Stats:
         """How much is indexed, as of the last change."""
         return self._stats

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from app.retrieval.records import PUBLIC
 
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""Of a collection and of an access group."""
+
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:

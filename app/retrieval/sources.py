@@ -1,11 +1,13 @@
 """The files below what is to be ingested, and the ids of the documents they become."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors.formats import SUFFIXES, named_format
+from app.retrieval.ingest_report import IngestSummary, Notice
 from app.retrieval.records import Identity
 
 MAX_NAME_CHARACTERS = 300
@@ -27,18 +29,42 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to ingest, and the id of its document; `root` as its source has it."""
+    """A file to ingest, and the id of its document; `root` as its source has it.
+
+    `size` is in bytes.
+    """
 
     path: Path
     root: str
     document_id: str
+    size: int = 0
 
 
-def files(source: Source, collection: str | None) -> list[File]:
-    """The readable files of a source, hidden ones left out.
+def all_files(
+    sources: Sequence[Source], collection: str | None, summary: IngestSummary
+) -> list[File]:
+    """The readable files of all sources, one for each id, hidden ones left out.
 
-    Raises `DocumentRejected` for a path that is gone or that no extractor reads.
+    What is wrong with a source, or with a file, is noted in the summary.
     """
+    found: dict[str, File] = {}
+    for source in sources:
+        try:
+            for file in _files(source, collection):
+                if found.setdefault(file.document_id, file) != file:
+                    said = f"another file has the id {file.document_id} too"
+                    summary.rejected.append(Notice(str(file.path), said))
+        except DocumentRejected as error:
+            summary.rejected.append(Notice(str(source.path), str(error)))
+    return list(found.values())
+
+
+def folders(sources: Sequence[Source]) -> set[str]:
+    """The roots of those sources that are folders: what vanished from them can be told."""
+    return {_root(source) for source in sources if source.path.is_dir()}
+
+
+def _files(source: Source, collection: str | None) -> list[File]:
     path = source.path
     if path.is_dir():
         paths = sorted(p for p in path.rglob("*") if _readable(p) and not _hidden(p, path))
@@ -49,9 +75,16 @@ def files(source: Source, collection: str | None) -> list[File]:
         raise DocumentRejected("no such file or folder")
     folder = path if path.is_dir() else path.parent
     return [
-        File(found, root_of(source), document_id(found.relative_to(folder), collection))
+        File(found, _root(source), document_id(found.relative_to(folder), collection), _size(found))
         for found in paths
     ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # gone, or not ours to look at: reading it says so
+        return 0
 
 
 def document_id(path: PurePath, collection: str | None) -> str:
@@ -91,8 +124,7 @@ def check_id(file: File, known: Identity | None, *, force: bool) -> None:
         )
 
 
-def root_of(source: Source) -> str:
-    """Its own, or the absolute path of its folder."""
+def _root(source: Source) -> str:
     folder = source.path if source.path.is_dir() else source.path.parent
     return source.root or str(folder.resolve())
 

@@ -127,7 +127,7 @@ async def test_progress_is_told_for_each_file(
     steps: list[Progress] = []
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.add([path], progress=steps.append)
-    assert steps == [Progress(1, 1, str(path))]
+    assert steps == [Progress(1, 1, str(path), share=1.0)]
 
 
 async def test_the_same_words_under_another_name_are_refused_unless_forced(

@@ -1,0 +1,152 @@
+"""`zantara ingest` and `zantara delete`: documents in and out.
+
+Where a running service has the data directory, these go through it.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from app.errors import DataDirInUse
+from app.ops.logging import configure_logging
+from app.ops.running_documents import RunningDocuments
+from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.options import NAME_PATTERN, IngestOptions
+from app.retrieval.records import PUBLIC
+from app.settings import Settings, load_settings
+
+INDEXING_TIMEOUT_S = 3600.0
+PARTLY_DONE = 3
+"""The exit code when something was refused or not found, and all else is done."""
+
+document_cli = typer.Typer()
+
+
+def _name(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(NAME_PATTERN, value):
+        raise typer.BadParameter("expected letters, digits, dots, hyphens and underscores")
+    return value
+
+
+@document_cli.command()
+def ingest(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(exists=True, help="Files and folders.")
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option(callback=_name, help="Stands before the documents' ids.")
+    ] = None,
+    access: Annotated[
+        str, typer.Option(callback=_name, help="The one group that may read them.")
+    ] = PUBLIC,
+    force: Annotated[
+        bool, typer.Option("--force", help="Index also what the gate would refuse.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Embed all that is stored afresh.")
+    ] = False,
+) -> None:
+    """Index Markdown, text, HTML, PDF, DOCX, CSV and JSON: what is unchanged costs nothing.
+
+    What vanished from a folder is deleted. Ends with code 3 when a file was refused.
+    """
+    if not paths and not rebuild:
+        raise typer.BadParameter("name files or folders to index, or --rebuild")
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    if rebuild:
+        typer.echo(f"{asyncio.run(KnowledgeBase.rebuild(settings))} chunks embedded afresh")
+    if paths:
+        options = IngestOptions(collection, access, force)
+        with _progress_bar() as progress:
+            summary = _ingest(settings, paths, options, progress)
+        for line in summary.marked:
+            typer.echo(f"marked    {line}", err=True)
+        for line in summary.rejected:
+            typer.echo(f"rejected  {line}", err=True)
+        typer.echo(summary)
+        raise typer.Exit(PARTLY_DONE if summary.rejected else 0)
+
+
+@document_cli.command()
+def delete(
+    ids: Annotated[list[str] | None, typer.Argument(help="Documents by their ids.")] = None,
+    gone: Annotated[
+        Path | None, typer.Option("--from", help="All that was ingested from this folder.")
+    ] = None,
+) -> None:
+    """Forget documents; the files stay. Ends with code 3 when there was no such document."""
+    if not ids and not gone:
+        raise typer.BadParameter("name documents by their ids, or a folder with --from")
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    root = str(gone.resolve()) if gone else None
+    try:
+        unknown, deleted = asyncio.run(_delete(settings, ids or [], root))
+    except DataDirInUse:
+        with RunningDocuments.open(settings) as documents:
+            wanted = [*(ids or []), *(documents.ids_from(root) if root else [])]
+            unknown = [i for i in wanted if not documents.delete(i)]
+            deleted = len(wanted) - len(unknown)
+    for document_id in unknown:
+        typer.echo(f"unknown   {document_id}", err=True)
+    typer.echo(f"{deleted} deleted")
+    raise typer.Exit(PARTLY_DONE if unknown or not deleted else 0)
+
+
+def _ingest(
+    settings: Settings, paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
+) -> IngestSummary:
+    async def here() -> IngestSummary:
+        async with KnowledgeBase.open(settings) as knowledge_base:
+            await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
+            return await knowledge_base.add(paths, progress, options)
+
+    try:
+        return asyncio.run(here())
+    except DataDirInUse:
+        with RunningDocuments.open(settings) as documents:
+            return documents.add(paths, options, progress)
+
+
+async def _delete(
+    settings: Settings, ids: Sequence[str], root: str | None
+) -> tuple[list[str], int]:
+    async with KnowledgeBase.open(settings) as knowledge_base:
+        await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
+        wanted = [*ids, *(await knowledge_base.ids_from(root) if root else [])]
+        unknown = [i for i in wanted if not await knowledge_base.delete(i)]
+        return unknown, len(wanted) - len(unknown)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[ProgressCallback]:
+    """A bar with counts and an estimate on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[files]}  {task.description}", markup=False),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, files="")
+
+        def show(step: Progress) -> None:
+            bar.update(
+                task,
+                completed=step.share,
+                description=Path(step.path or "").name,
+                files=f"{step.done}/{step.total} files",
+            )
+
+        yield show

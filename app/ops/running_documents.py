@@ -1,0 +1,130 @@
+"""Documents into and out of the service that holds the data directory, over HTTP."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from app.errors import DocumentRejected, ZantaraError
+from app.ops.running_service import url_of
+from app.retrieval import loaders
+from app.retrieval.ingest_report import (
+    Ingested,
+    IngestSummary,
+    Meter,
+    Notice,
+    ProgressCallback,
+)
+from app.retrieval.options import IngestOptions
+from app.retrieval.sources import File, Source, all_files, folders
+from app.settings import Settings
+
+_PAGE = 500
+# A law of 2,000 passages takes six minutes to embed here, and may wait for another one.
+_UPLOAD_TIMEOUT_S = 3600.0
+
+
+class RunningDocuments:
+    """The documents of a running service. Raises `ZantaraError` when it fails or goes away."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator["RunningDocuments"]:
+        """Those of the service at HOST and PORT."""
+        timeout = httpx.Timeout(10.0, read=_UPLOAD_TIMEOUT_S, write=_UPLOAD_TIMEOUT_S)
+        try:
+            with httpx.Client(base_url=url_of(settings), timeout=timeout) as client:
+                yield cls(client)
+        except httpx.HTTPError as error:
+            raise ZantaraError(
+                f"the service at {url_of(settings)} cannot be asked ({type(error).__name__}): run "
+                "this again to go on, with its HOST and PORT or when it has ended"
+            ) from error
+
+    def add(
+        self, paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
+    ) -> IngestSummary:
+        """Send files and folders; what vanished from a folder is deleted."""
+        summary = IngestSummary()
+        sources = [Source(path) for path in paths]
+        found = all_files(sources, options.collection, summary)
+        there = {file.document_id for file in found}
+        # First, since the service would take a renamed file for a copy.
+        for root in sorted(folders(sources)):
+            vanished = [i for i in self.ids_from(root) if i not in there]
+            summary.deleted += sum(map(self.delete, vanished))
+        meter = Meter([file.size for file in found], progress)
+        for file in found:
+            path = str(file.path)
+            try:
+                summary.count(path, self._send(file, options))
+            except DocumentRejected as error:
+                summary.rejected.append(Notice(path, str(error)))
+            meter.file(path)
+        return summary
+
+    def delete(self, document_id: str) -> bool:
+        """False when there is no such document."""
+        answer = self._client.delete(f"/documents/{quote(document_id)}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        _check(answer)
+        return True
+
+    def ids_from(self, root: str) -> list[str]:
+        """The ids of the documents that were ingested from there."""
+        ids: list[str] = []
+        while True:
+            params: dict[str, str | int] = {"root": root, "limit": _PAGE, "offset": len(ids)}
+            answer = self._client.get("/documents", params=params)
+            _check(answer)
+            page = [document["id"] for document in answer.json()["documents"]]
+            ids += page
+            if len(page) < _PAGE:
+                return ids
+
+    def _send(self, file: File, options: IngestOptions) -> Ingested:
+        name = file.document_id.removeprefix(f"{options.collection}/") + file.path.suffix
+        said = {
+            "collection": options.collection,
+            "access": options.access,
+            "force": str(options.force).lower(),
+            "root": file.root,
+        }
+        answer = self._client.post(
+            "/documents",
+            files={"file": (name, loaders.read_file(file.path))},
+            data={key: value for key, value in said.items() if value is not None},
+        )
+        if answer.status_code in (
+            httpx.codes.UNPROCESSABLE_ENTITY,
+            httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+        ):
+            raise DocumentRejected(_detail(answer))
+        _check(answer)
+        stored: dict[str, Any] = answer.json()
+        written = stored["change"] != "unchanged"
+        return Ingested(
+            stored["id"],
+            stored["change"],
+            stored["chunks"] if written else 0,
+            tuple(stored["marks"]) if written else (),
+        )
+
+
+def _check(answer: httpx.Response) -> None:
+    if not answer.is_success:
+        raise ZantaraError(f"the service answered {answer.status_code}: {_detail(answer)}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.text:.200}"
