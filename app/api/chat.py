@@ -1,8 +1,6 @@
 """`POST /chat`: one turn, whole or streamed."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Request, Response
@@ -10,9 +8,8 @@ from fastapi import APIRouter, Request, Response
 from app.api.deps import ChatServiceDep
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
-from app.chat.service import ChatService, Turn
-from app.events import Event, Retrieved, RouteChosen
-from app.wire.answer import Answer, AnswerFold
+from app.api.turns import folded, up_to_content
+from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
 
 router = APIRouter()
@@ -37,7 +34,7 @@ async def chat(body: ChatIn, request: Request, service: ChatServiceDep) -> Respo
     request_id = correlation_id.get() or ""
     turn = body.turn()
     if not body.stream:
-        fold = await while_connected(request, _answer_whole(service, turn))
+        fold = await while_connected(request, folded(service.stream(turn, whole=True)))
         latency_ms = (time.perf_counter() - started) * 1000
         answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
         return Response(
@@ -46,24 +43,6 @@ async def chat(body: ChatIn, request: Request, service: ChatServiceDep) -> Respo
             headers={"Cache-Control": "no-store"},
         )
     events = service.stream(turn)
-    # Up to the first content nothing is sent, so that a failure has a true status code.
-    taken = await while_connected(request, _up_to_content(events))
+    taken = await while_connected(request, up_to_content(events))
     sse = frames(resumed(taken, events), request_id=request_id, started=started)
     return EventStream(sse, KEEP_ALIVE)
-
-
-async def _answer_whole(service: ChatService, turn: Turn) -> AnswerFold:
-    fold = AnswerFold()
-    async with aclosing(service.stream(turn, whole=True)) as events:
-        async for event in events:
-            fold.take(event)
-    return fold
-
-
-async def _up_to_content(events: AsyncGenerator[Event]) -> list[Event]:
-    taken: list[Event] = []
-    async for event in events:
-        taken.append(event)
-        if not isinstance(event, Retrieved | RouteChosen):
-            break
-    return taken

@@ -4,9 +4,12 @@ Our own rather than fastapi-problem or fastapi-problem-details: both put the
 exception's text or the caller's input into the answer unless told otherwise.
 """
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import structlog
 from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
@@ -24,6 +27,9 @@ from app.errors import (
     ProviderError,
     RetrievalError,
 )
+from app.wire import openai
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
 
 logger = structlog.get_logger(__name__)
 
@@ -58,15 +64,26 @@ def problem(
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every exception that a handler may raise."""
-    app.exception_handler(HTTPException)(_http_error)
-    app.exception_handler(RequestValidationError)(_invalid_request)
-    app.exception_handler(AnswerUnavailable)(_unavailable)
-    app.exception_handler(ProviderError)(_refused)
-    app.exception_handler(DocumentRejected)(_rejected)
-    app.exception_handler(RetrievalError)(_no_knowledge)
-    app.exception_handler(ClientDisconnect)(_left)
-    app.exception_handler(Exception)(_crashed)
+    """Answer every exception that a handler may raise, in the form that the path speaks."""
+    for raised, handler in _HANDLERS.items():
+        app.add_exception_handler(raised, partial(_in_the_paths_form, handler))
+
+
+async def _in_the_paths_form(handler: Handler, request: Request, error: Exception) -> Response:
+    response = await handler(request, error)
+    if not request.url.path.startswith("/v1/") or not response.body:
+        return response
+    told = msgspec.json.decode(response.body)
+    first = told.get("errors", [{}])[0]
+    envelope = openai.error(
+        response.status_code,
+        ": ".join(filter(None, (first.get("field"), first.get("message"))))
+        or told.get("detail", told["title"]),
+        param=first.get("field"),
+        code=told.get("kind"),
+    )
+    kept = {name: value for name, value in response.headers.items() if name == "retry-after"}
+    return JSONResponse(envelope, response.status_code, kept)
 
 
 async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
@@ -136,3 +153,15 @@ async def _left(_: Request, __: ClientDisconnect) -> Response:
 async def _crashed(_: Request, error: Exception) -> JSONResponse:
     logger.error("unhandled error", exc_info=error)
     return problem(500, "an error of the service; quote the request id when you report it")
+
+
+_HANDLERS: dict[type[Exception], Handler] = {
+    HTTPException: _http_error,
+    RequestValidationError: _invalid_request,
+    AnswerUnavailable: _unavailable,
+    ProviderError: _refused,
+    DocumentRejected: _rejected,
+    RetrievalError: _no_knowledge,
+    ClientDisconnect: _left,
+    Exception: _crashed,
+}

@@ -17,7 +17,8 @@ MAX_TOKENS = 8192
 """More is clamped to this: an answer of over twenty pages is a mistake, not a wish."""
 
 
-def _clamp_tokens(value: int) -> int:
+def clamp_tokens(value: int) -> int:
+    """At most `MAX_TOKENS`."""
     return min(value, MAX_TOKENS)
 
 
@@ -83,7 +84,7 @@ class ChatIn(Body):
     )
     stream: bool = False
     model: Model = "auto"
-    max_tokens: Annotated[int, Field(ge=1), AfterValidator(_clamp_tokens)] = DEFAULT_MAX_TOKENS
+    max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] = DEFAULT_MAX_TOKENS
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="For Llama only: Haiku's API refuses it."
     )

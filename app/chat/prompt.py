@@ -21,6 +21,8 @@ Answer from the passages alone, and cite the passage behind each statement by it
 brackets, like [1] or [2][3]. Where passages contradict each other, say so and prefer the law and \
 the newer date. If they do not hold the answer, say that plainly and do not guess."""
 
+OF_THE_APPLICATION = "The application that asks adds, as far as the above allows:"
+
 UNGROUNDED = """\
 No passages come with this message. Small talk you answer briefly. To a question of fact about \
 Indonesia, say that you have no source at hand for it and do not state figures, rules or dates."""
@@ -30,7 +32,12 @@ Indonesia, say that you have no source at hand for it and do not state figures, 
 _SAFE_CHARACTERS_PER_TOKEN = CHARACTERS_PER_TOKEN * 3 // 4
 
 
-def compose(history: Sequence[Message], extracts: Sequence[Extract], tokens: int) -> Prompt:
+def compose(
+    history: Sequence[Message],
+    extracts: Sequence[Extract],
+    tokens: int,
+    instructions: str | None = None,
+) -> Prompt:
     """The prompt of one turn, in at most about `tokens`; the last of `history` is the question.
 
     Whole turns of the history are left out, the oldest first, until it fits. The
@@ -45,6 +52,8 @@ def compose(history: Sequence[Message], extracts: Sequence[Extract], tokens: int
         fenced = "\n\n".join(_numbered(extract) for extract in extracts)
         question = f"{marker}\n{fenced}\n{marker}\n\nQuestion: {question}"
         system = f"{IDENTITY}\n\n{GROUNDED.format(marker=marker)}"
+    if instructions:
+        system = f"{system}\n\n{OF_THE_APPLICATION}\n{instructions}"
     room = tokens * _SAFE_CHARACTERS_PER_TOKEN - len(system) - len(question)
     kept = [message for turn in _latest(earlier, room) for message in turn]
     return Prompt([*kept, Message("user", question)], system)

@@ -53,6 +53,8 @@ class Turn:
     temperature: float | None = None
     top_k: int = DEFAULT_TOP_K
     filters: SearchFilters | None = None
+    instructions: str | None = None
+    """What the application that asks tells the model, beside the service's own rules."""
     groups: frozenset[str] = frozenset({PUBLIC})
     """The caller's access groups."""
 
@@ -130,7 +132,7 @@ class ChatService:
         # Half of what a small window leaves is the conversation's.
         budget = min(self._passage_tokens[ai] * CHARACTERS_PER_TOKEN, room // 2)
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)
-        return compose(turn.messages, extracts, tokens)
+        return compose(turn.messages, extracts, tokens, turn.instructions)
 
     async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
         try:

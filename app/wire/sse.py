@@ -20,10 +20,15 @@ _OTHER_LINE_ENDS = {"\u0085": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2
 
 def frame(event: str, data: Any) -> bytes:
     """One server-sent event; nothing in `data` can end its line."""
+    return b"event: %b\n%b" % (event.encode(), data_frame(data))
+
+
+def data_frame(data: Any) -> bytes:
+    """An event without a name."""
     payload = msgspec.json.encode(data)
     for character, escape in _OTHER_LINE_ENDS.items():
         payload = payload.replace(character.encode(), escape)
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), payload)
+    return b"data: %b\n\n" % payload
 
 
 async def frames(

@@ -1,0 +1,101 @@
+"""A turn's events as OpenAI's chat completions, whole or in chunks.
+
+What OpenAI has no field for (who answered and why, the sources, the cost) stands in
+an object of its own, `zantara`: in the completion, or in the last chunk with a choice.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from app.events import Event, Failed, Finished, TextDelta
+from app.wire.answer import Answer, AnswerFold
+from app.wire.sse import data_frame
+
+DONE = b"data: [DONE]\n\n"
+
+
+def completion(answer: Answer, created: int) -> dict[str, Any]:
+    """A `chat.completion`; `created` is in seconds since 1970."""
+    message = {"role": "assistant", "content": answer.answer, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    return {
+        "id": _id(answer.request_id),
+        "object": "chat.completion",
+        "created": created,
+        "model": answer.model,
+        "choices": [{**choice, "logprobs": None}],
+        "usage": _usage(answer),
+        "zantara": _beside(answer),
+    }
+
+
+async def chunks(
+    events: AsyncGenerator[Event],
+    *,
+    request_id: str,
+    created: int,
+    model: str,
+    include_usage: bool,
+) -> AsyncGenerator[bytes]:
+    """`chat.completion.chunk` events and `[DONE]`; an answer that broke off ends in an error.
+
+    `model` is the one that was asked for: which one answers is known in the end.
+    """
+    head = {
+        "id": _id(request_id),
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": model,
+    }
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+        return {
+            **head,
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+        }
+
+    fold = AnswerFold()
+    yield data_frame(chunk({"role": "assistant", "content": ""}))
+    async with aclosing(events):
+        async for event in events:
+            fold.take(event)
+            match event:
+                case TextDelta():
+                    yield data_frame(chunk({"content": event.text}))
+                case Finished():
+                    answer = fold.answer(request_id=request_id, latency_ms=0)
+                    yield data_frame(
+                        {**chunk({}, answer.finish_reason), "zantara": _beside(answer)}
+                    )
+                    if include_usage:
+                        yield data_frame({**head, "choices": [], "usage": _usage(answer)})
+                    yield DONE
+                case Failed():
+                    yield data_frame(error(502, event.message, code=event.kind))
+
+
+def error(
+    status: int, message: str, *, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
+    """OpenAI's error envelope."""
+    of_the_caller = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    kind = "server_error" if status >= 500 else of_the_caller.get(status, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _id(request_id: str) -> str:
+    return f"chatcmpl-{request_id}"
+
+
+def _usage(answer: Answer) -> dict[str, int]:
+    read, written = answer.usage.input_tokens, answer.usage.output_tokens
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _beside(answer: Answer) -> dict[str, Any]:
+    fields = {
+        "ai_used", "model", "provider", "fallback_reason", "degraded", "sources", "cost_usd",
+        "saved_usd", "request_id",
+    }  # fmt: skip
+    return answer.model_dump(include=fields)
