@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS chunks (
     vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body'
 );
 CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes IS NOT NULL;
+-- What scopes ask for: in the table it lies behind the text, pages further on.
+CREATE INDEX IF NOT EXISTS scopes
+    ON documents (id, language, access, collection, effective_date);
 CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;

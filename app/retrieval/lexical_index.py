@@ -12,14 +12,27 @@ from app.retrieval.filters import Scope
 from app.retrieval.stop_words import STOP_WORDS
 from app.retrieval.words import fold, shorten, tokens
 
-SCHEMA = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61')"
+SCHEMA = """
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61');
+CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab('words', 'row');
+"""
+
+# Each passage that holds a word costs 2 µs to rank. What more passages than this hold
+# tells nothing apart in a small knowledge base (FTS5 gives no weight to a word that is
+# in half of the passages) and little in a large one.
+_MAX_HOLDERS = 5_000
+_MAX_REMEMBERED = 10_000
 
 
 class LexicalIndex:
     """Ranks passages by the words they share with a question."""
 
+    def __init__(self) -> None:
+        self._holders: dict[str, int] = {}
+
     def add(self, connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
         """Index `(chunk id, text)` rows; the caller owns the transaction."""
+        self._holders.clear()
         connection.executemany(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
             ((chunk_id, " ".join(tokens(text))) for chunk_id, text in rows),
@@ -39,8 +52,8 @@ class LexicalIndex:
         scope: Scope,
         terms: Sequence[str] = (),
     ) -> list[int]:
-        """Chunk ids, best first, at most `limit`; see `match_expression`."""
-        expression = match_expression(question, terms)
+        """Chunk ids, best first, at most `limit`; see `match_terms`."""
+        expression = self._affordable(connection, match_terms(question, terms))
         if not expression:
             return []
         condition, parameters = scope.condition()
@@ -53,9 +66,35 @@ class LexicalIndex:
         )
         return [row[0] for row in found]
 
+    def _affordable(self, connection: sqlite3.Connection, terms: Sequence[str]) -> str:
+        """The terms as an FTS5 expression, without those that too many passages hold."""
+        if not terms:
+            return ""
+        holders = {term: self._holders_of(connection, term) for term in terms}
+        rare = [term for term in terms if holders[term] <= _MAX_HOLDERS]
+        return any_of(rare or [min(terms, key=holders.__getitem__)])
 
-def match_expression(question: str, terms: Sequence[str] = ()) -> str:
-    """The question and further terms as an FTS5 expression in which nothing is syntax.
+    def _holders_of(self, connection: sqlite3.Connection, term: str) -> int:
+        """In how many passages a word is; a phrase is in no more than 0, for what it costs."""
+        if " " in term:
+            return 0
+        if term not in self._holders:
+            if len(self._holders) >= _MAX_REMEMBERED:
+                self._holders.clear()
+            row = connection.execute(
+                "SELECT doc FROM vocabulary WHERE term = ?", (term,)
+            ).fetchone()
+            self._holders[term] = row[0] if row else 0
+        return self._holders[term]
+
+
+def any_of(terms: Iterable[str]) -> str:
+    """An FTS5 expression for passages with any of the terms, in which nothing is syntax."""
+    return " OR ".join(f'"{term}"' for term in terms)
+
+
+def match_terms(question: str, terms: Sequence[str] = ()) -> list[str]:
+    """The words and phrases to look for, for a question and further terms.
 
     Neighbours of which one holds a digit are also looked for side by side:
     `Pasal 33`, `KBLI 56101` and `28/2025` are names, not two words each. A term of
@@ -66,7 +105,7 @@ def match_expression(question: str, terms: Sequence[str] = ()) -> str:
     stems = [shorten(word) for word in telling]
     names = [f"{a} {b}" for a, b in pairwise(stems) if _has_digit(a) or _has_digit(b)]
     phrases = [" ".join(tokens(term)) for term in terms]
-    return " OR ".join(f'"{term}"' for term in dict.fromkeys(stems + names + phrases))
+    return [term for term in dict.fromkeys(stems + names + phrases) if term]
 
 
 def _has_digit(word: str) -> bool:

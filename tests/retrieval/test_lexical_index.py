@@ -3,8 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.retrieval import lexical_index
 from app.retrieval.filters import Scope, SearchFilters
-from app.retrieval.lexical_index import match_expression
+from app.retrieval.lexical_index import any_of, match_terms
 from app.retrieval.store import Store
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE
@@ -76,23 +77,35 @@ def test_filters_narrow(store: Store) -> None:
 
 
 def test_a_name_of_two_words_is_a_phrase_too() -> None:
-    assert match_expression("Pasal 33!") == '"pasal" OR "33" OR "pasal 33"'
+    assert any_of(match_terms("Pasal 33!")) == '"pasal" OR "33" OR "pasal 33"'
 
 
 def test_stop_words_are_left_out_unless_there_is_nothing_else() -> None:
-    assert match_expression("Che cos'è la PT?") == '"cos" OR "pt"'
-    assert match_expression("Apa itu?") == '"apa" OR "itu"'
+    assert any_of(match_terms("Che cos'è la PT?")) == '"cos" OR "pt"'
+    assert any_of(match_terms("Apa itu?")) == '"apa" OR "itu"'
 
 
 def test_further_terms_are_looked_for_as_phrases() -> None:
-    assert match_expression("visa", ["izin tinggal"]) == '"visa" OR "izin tingga"'
-    assert match_expression("", ["izin tinggal"]) == '"izin tingga"'
+    assert any_of(match_terms("visa", ["izin tinggal"])) == '"visa" OR "izin tingga"'
+    assert any_of(match_terms("", ["izin tinggal"])) == '"izin tingga"'
 
 
 def test_every_expression_is_valid_syntax() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE words USING fts5(body)")
     for character in map(chr, range(1, 0x3000)):
-        expression = match_expression(f"a{character}b {character}")
+        expression = any_of(match_terms(f"a{character}b {character}"))
         connection.execute("SELECT * FROM words WHERE words MATCH ?", (expression,))
     connection.close()
+
+
+def test_what_many_passages_hold_is_passed_over_unless_it_is_all_that_is_asked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = {"visas", "codes", "law-28", "law-55"}
+    assert set(found(store, "KBLI workers governs")) == everything
+    monkeypatch.setattr(lexical_index, "_MAX_HOLDERS", 1)
+    assert set(found(store, "KBLI workers governs")) == {"visas", "codes"}
+    assert set(found(store, "governs")) == {"law-28", "law-55"}
+    put(store, "codes-2", "Hotels are KBLI 55110.", language="en")
+    assert found(store, "KBLI workers") == ["visas"]
