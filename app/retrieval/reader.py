@@ -54,6 +54,7 @@ class Reply(msgspec.Struct):
     prepared: Prepared | None = None
     rejected: str | None = None
     traceback: str | None = None
+    out_of_memory: bool = False
 
 
 class Reader:
@@ -88,7 +89,13 @@ class Reader:
         plain = SUFFIXES.get(PurePath(name).suffix.lower()) in (Format.MARKDOWN, Format.TEXT)
         if plain and not force and len(content) <= _SMALL_BYTES:
             return prepare(content, name)
-        reply = self._ask(Request(content, name, force))
+        request = Request(content, name, force)
+        used = self._child is not None
+        reply = self._ask(request)
+        if reply.out_of_memory:
+            self._end()
+            # What earlier files left behind does not count against this one.
+            reply = self._ask(request) if used else reply
         if reply.traceback:
             logger.warning("reading %s failed:\n%s", name, reply.traceback)
         if reply.prepared is None:

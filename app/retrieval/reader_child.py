@@ -43,7 +43,7 @@ def _reply(request: Request) -> Reply:
     except DocumentRejected as error:
         return Reply(rejected=str(error))
     except MemoryError:
-        return Reply(rejected="takes too much memory to be read")
+        return Reply(rejected="takes too much memory to be read", out_of_memory=True)
     except RecursionError:
         return Reply(rejected="is nested too deeply")
     except Exception as error:  # hostile bytes make parsers raise anything
