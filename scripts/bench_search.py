@@ -189,7 +189,7 @@ async def run(chunks: int, folder: Path) -> None:
         async with KnowledgeBase.open(settings, embedder) as base:
             await base.wait_ready(3600)
             while (await base.search("index", groups=PUBLIC)).degraded:  # noqa: ASYNC110
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(2)
             print(f"index {what} in {time.perf_counter() - started:.1f} s")
             if what == "opened":
                 await measure(base, words)
