@@ -182,7 +182,7 @@ verify_deployment() {
 fix_for() {
   case $1 in
     *rejected*) echo "the service was given a bad key: run steps 1 to 4 again" ;;
-    *credit*) echo "top up at https://openrouter.ai/credits; it is noticed within 30 s" ;;
+    *credit*) echo "top up at https://openrouter.ai/credits; it is noticed within 5 minutes" ;;
     *FORCE_HAIKU*) echo "fly secrets unset FORCE_HAIKU -a $app, or take it out of fly.toml" ;;
     *"left alone"*) echo "Llama keeps failing: fly logs -a $app | grep 'Llama Scout'" ;;
     *"add $SECRET"* | *"No AI"*) echo "the secret is not deployed: fly secrets deploy -a $app" ;;

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.retrieval import front_matter
 from app.settings import ROOT
+from scripts.settings_table import with_table
 from tests.conftest import Serving
 
 README = (ROOT / "README.md").read_text()
@@ -90,3 +91,9 @@ def test_the_commands_that_it_names_exist() -> None:
     targets = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
     for target in ("run", "test", "check"):
         assert re.search(rf"^{target}\b", targets.stdout, re.MULTILINE)
+
+
+def test_the_table_of_settings_is_current() -> None:
+    assert with_table(README) == README, "run: python -m scripts.settings_table"
+    assert "| `METRICS_PORT` |  | at least 1, at most 65,535 |" in README
+    assert "| `FORCE_HAIKU` | `false` | `true`, `false` | Roll back to Haiku alone" in README
