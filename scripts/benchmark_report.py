@@ -43,6 +43,16 @@ class Estimate:
 
 Statistic = Callable[[Any], Any]
 
+_FIGURES: list[tuple[str, str, Callable[[float], str]]] = [
+    ("TTFT", "ttft_ms", lambda v: f"{v:.0f} ms"),
+    ("Total time", "total_ms", lambda v: f"{v:.0f} ms"),
+    ("Input tokens", "input_tokens", lambda v: f"{v:.0f}"),
+    ("Output tokens", "output_tokens", lambda v: f"{v:.0f}"),
+    ("Cost a question", "cost_usd", lambda v: f"${v:.6f}"),
+    ("Success Rate", "success", lambda v: f"{v:.0%}"),
+]
+"""Title, name in a `summary`, and how a value is shown."""
+
 
 def bootstrap(values: Sequence[float], statistic: Statistic = np.median) -> Estimate | None:
     """A statistic with its percentile interval over 2,000 resamples; None of no values."""
@@ -105,6 +115,7 @@ def text_report(calls: Sequence[Call]) -> str:
     blocks.append([f"## By model{mark}", "", *_by_model(calls)])
     for title, key in (("Query Type", "category"), ("Language", "language")):
         blocks.append([f"## By {key}{mark}", "", *_comparison(calls, title, key)])
+    blocks.append([f"## By model and category{mark}", "", *_by_category(calls)])
     blocks.append(["Medians of times, means of tokens and cost, each with its 95% interval."])
     if simulated:
         blocks.append([SIMULATED])
@@ -119,17 +130,18 @@ def _by_model(calls: Sequence[Call]) -> Iterator[str]:
     )
     yield "|---" * (len(asked) + 1) + "|"
     figures = {ai: summary(group) for ai, group in asked.items()}
-    rows: list[tuple[str, str, Callable[[float], str]]] = [
-        ("TTFT", "ttft_ms", lambda v: f"{v:.0f} ms"),
-        ("Total time", "total_ms", lambda v: f"{v:.0f} ms"),
-        ("Input tokens", "input_tokens", lambda v: f"{v:.0f}"),
-        ("Output tokens", "output_tokens", lambda v: f"{v:.0f}"),
-        ("Cost a question", "cost_usd", lambda v: f"${v:.6f}"),
-        ("Success Rate", "success", lambda v: f"{v:.0%}"),
-    ]
-    for title, name, shown in rows:
+    for title, name, shown in _FIGURES:
         cells = (_cell(figures[ai][name], shown) for ai in asked)
         yield f"| {title} | " + " | ".join(cells) + " |"
+
+
+def _by_category(calls: Sequence[Call]) -> Iterator[str]:
+    yield "| Model, query type | " + " | ".join(title for title, *_ in _FIGURES) + " |"
+    yield "|---" * (len(_FIGURES) + 1) + "|"
+    for ai, category in dict.fromkeys((call.ai, call.category) for call in calls):
+        figures = summary([c for c in calls if (c.ai, c.category) == (ai, category)])
+        cells = (_cell(figures[name], shown) for _, name, shown in _FIGURES)
+        yield f"| {NAMES[ai]}, {category} | " + " | ".join(cells) + " |"
 
 
 def _comparison(calls: Sequence[Call], title: str, key: str) -> Iterator[str]:
