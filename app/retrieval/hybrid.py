@@ -65,17 +65,17 @@ class HybridSearch:
             return None
 
     def _by_words(self, question: Question, scope: Scope) -> list[list[int]]:
-        """A ranking for each language of documents, by its own words for what is asked."""
+        """A ranking for each version of the question."""
         asked_for = scope.filters.languages
+        languages = [lang for lang in self._store.languages() if lang in (asked_for or {lang})]
         return [
             self._store.search_words(
-                question.words_for(language),
+                words.text,
                 _CANDIDATES,
-                replace(scope, filters=replace(scope.filters, languages=frozenset({language}))),
-                question.terms_for(language),
+                replace(scope, filters=replace(scope.filters, languages=words.languages)),
+                words.terms,
             )
-            for language in self._store.languages()
-            if not asked_for or language in asked_for
+            for words in question.words_in(languages)
         ]
 
     def _passages(

@@ -1,10 +1,19 @@
 """A question, and how it is put to documents in each language."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from app.retrieval.glossary import glossary
+
+
+class Words(NamedTuple):
+    """Words and terms to look for in documents of some languages."""
+
+    text: str
+    terms: Sequence[str]
+    languages: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -15,15 +24,27 @@ class Question:
     language: str | None
     translations: Mapping[str, str]
 
-    def words_for(self, language: str) -> str:
-        """Its words for documents in a language: the translation into it, or its own."""
-        if language == self.language:
-            return self.text
-        return self.translations.get(language, self.text)
+    def words_in(self, languages: Collection[str]) -> Iterator[Words]:
+        """What to look for by words in documents of these languages.
 
-    def terms_for(self, language: str) -> list[str]:
+        A translation goes to its language, and the question's own words to all that
+        have none: names are the same everywhere. What its terms are called in a
+        language is looked for there.
+        """
+        translated = {language for language in languages if language in self._translated}
+        rest = frozenset(languages) - translated
+        if rest:
+            yield Words(self.text, self.terms_for(self.language), rest)
+        for language in sorted(set(languages) - {self.language}):
+            terms = self.terms_for(language)
+            if language in translated:
+                yield Words(self.translations[language], terms, frozenset({language}))
+            elif terms:
+                yield Words(self._names, terms, frozenset({language}))
+
+    def terms_for(self, language: str | None) -> list[str]:
         """What the terms of the question and of its translations are called in a language."""
-        return self._terms.get(language, [])
+        return self._terms.get(language, []) if language else []
 
     @cached_property
     def meanings(self) -> dict[str, str]:
@@ -37,12 +58,17 @@ class Question:
             for language, terms in self._terms.items()
             if language != self.language
         }
-        translated = {
-            language: text
-            for language, text in self.translations.items()
-            if language != self.language
-        }
-        return bridged | translated
+        return bridged | self._translated
+
+    @cached_property
+    def _translated(self) -> dict[str, str]:
+        others = self.translations.items()
+        return {language: text for language, text in others if language != self.language}
+
+    @property
+    def _names(self) -> str:
+        """Words with a digit: `E33G`, `56101`."""
+        return " ".join(word for word in self.text.split() if any(c.isdigit() for c in word))
 
     @cached_property
     def _terms(self) -> dict[str, list[str]]:
