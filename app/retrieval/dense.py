@@ -96,6 +96,8 @@ class DenseSearch:
         if self._settings.chroma_url and not self._follower.is_alive() and not self._closed:
             self._follower.start()
         try:
+            if self._index is not None:
+                return  # somebody was faster, and the index must not be examined in use
             if self._keeper:
                 self._keeper.make_sound()
             with self._write_lock:

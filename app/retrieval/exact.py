@@ -15,8 +15,8 @@ from app.retrieval.embedder import Vectors
 from app.retrieval.records import Change, Neighbour, StoredVector
 from app.retrieval.store import Store
 
-# Gathering rows costs some ten times as much a row as passing over them in order.
-_GATHER_BELOW = 0.1
+# Gathering rows costs some times as much a row as passing over them in order.
+_GATHER_BELOW = 0.25
 
 
 class ExactIndex:

@@ -95,6 +95,8 @@ class IndexKeeper:
         try:
             off = self._process.run(self._task("check", self._directory))
         except VectorsUnavailable as error:
+            if self._process.stopped:
+                raise
             return f"cannot be used ({error})"
         return f"differs from the store by {off} rows" if off > _FEW_ROWS else ""
 

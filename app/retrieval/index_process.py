@@ -77,6 +77,11 @@ class IndexProcess:
             raise VectorsUnavailable(f"the process to {task.mode} the index {how}")
         return int(last)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a failure may be due to `stop` alone."""
+        return self._stopped
+
     def stop(self) -> None:
         """End what runs; nothing can be run afterwards."""
         with self._lock:

