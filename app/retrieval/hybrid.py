@@ -10,6 +10,7 @@ from app.events import Passage
 from app.retrieval.dense import DenseResult, DenseSearch
 from app.retrieval.filters import Scope
 from app.retrieval.fusion import reciprocal_rank_fusion
+from app.retrieval.passage_weights import weight, without_copies
 from app.retrieval.question import Question
 from app.retrieval.store import Store
 from app.retrieval.translations import prefer_one_version
@@ -18,10 +19,9 @@ logger = logging.getLogger(__name__)
 
 # From each ranking.
 _CANDIDATES = 50
-# The cosine of a question and its nearest passage, above which the passage answers it.
-_CONFIDENT_SIMILARITY = 0.9
-# "Cukup jelas": most of an explanation says less than the article that it explains.
-_EXPLANATION = 0.8
+# When the best passage is among the first three of two rankings at least, .84 of 67
+# questions have an answer in the first three passages; of the others .24.
+_AGREEING, _AGREED_RANK = 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,9 @@ class HybridSearch:
             return Found(small_talk=True)
         neighbours = dense.neighbours if dense else ()
         by_meaning = [neighbour.chunk_id for neighbour in neighbours]
-        passages = await asyncio.to_thread(
-            self._passages, question.language, by_meaning, by_words, scope
+        return await asyncio.to_thread(
+            self._found, question, by_meaning, by_words, scope, degraded=dense is None
         )
-        nearest = max((neighbour.similarity for neighbour in neighbours), default=0.0)
-        return Found(passages, degraded=dense is None, confident=nearest >= _CONFIDENT_SIMILARITY)
 
     async def _by_meaning(self, question: Question, scope: Scope) -> DenseResult | None:
         try:
@@ -78,25 +76,30 @@ class HybridSearch:
             for words in question.words_in(languages)
         ]
 
-    def _passages(
+    def _found(
         self,
-        language: str | None,
+        question: Question,
         by_meaning: Sequence[int],
         by_words: Sequence[Sequence[int]],
         scope: Scope,
-    ) -> list[Passage]:
+        *,
+        degraded: bool,
+    ) -> Found:
         scores = reciprocal_rank_fusion([by_meaning, *by_words])
         dense, lexical = reciprocal_rank_fusion([by_meaning]), reciprocal_rank_fusion(by_words)
         stored = self._store.passages(scores, scope)
         # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
-        found = [
-            replace(
+        found = {
+            i: replace(
                 stored[i],
-                score=score * (_EXPLANATION if stored[i].kind == "explanation" else 1.0),
+                score=score * weight(stored[i], question.text),
                 dense_score=dense.get(i, 0.0),
                 lexical_score=lexical.get(i, 0.0),
             )
             for i, score in scores.items()
             if i in stored
-        ]
-        return prefer_one_version(found, language)
+        }
+        best = max(found, key=lambda i: found[i].score, default=None)
+        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (by_meaning, *by_words))
+        passages = prefer_one_version(list(found.values()), question.language)
+        return Found(without_copies(passages), degraded=degraded, confident=agreeing >= _AGREEING)

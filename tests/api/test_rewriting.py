@@ -7,8 +7,8 @@ import pytest
 from tests.conftest import Serving
 from tests.upstream import Upstream, haiku_says, hang, llama_says, llama_usage, status
 
-# In English of everyday words: nothing in the knowledge base says it like this.
-QUESTION = "A mate holds the shares on paper while the firm is really mine, is that trouble?"
+# In a language that is not the knowledge base's, about what French calls a man of straw.
+QUESTION = "Puis-je utiliser un homme de paille ?"
 IN_THREE_LANGUAGES = {
     "it": "È vietato usare un prestanome (nominee) per le quote di una PT?",
     "en": "Is a nominee shareholder arrangement prohibited?",
@@ -29,7 +29,7 @@ def found(answer: dict[str, object]) -> list[str]:
 
 
 def best_two(answer: dict[str, object]) -> list[str]:
-    """Without the rewriting only the first of them speaks of nominees."""
+    """Without the rewriting neither speaks of nominees."""
     return [source["text"].lower() for source in answer["sources"][:2]]  # type: ignore[index]
 
 
@@ -45,7 +45,7 @@ async def test_a_question_that_finds_nothing_at_once_is_searched_in_three_langua
     rewriting, *answers = upstream.llama_calls
     assert QUESTION in rewriting.json["messages"][-1]["content"]
     assert rewriting.json["max_tokens"] <= 400
-    assert all("nominee" in text for text in best_two(first))
+    assert all("nominee" in text or "prestanome" in text for text in best_two(first))
     # The second time the rewriting was remembered, and the model answers the asker's own words.
     assert found(again) == found(first)
     assert all(a.json["messages"][-1]["content"].endswith(QUESTION) for a in answers)
@@ -153,4 +153,4 @@ async def test_a_haiku_that_is_forced_rewrites_too(upstream: Upstream, serving: 
         answer = await ask(client, message=QUESTION)
 
     assert answer["ai_used"] == "haiku"
-    assert all("nominee" in text for text in best_two(answer))
+    assert all("nominee" in text or "prestanome" in text for text in best_two(answer))
