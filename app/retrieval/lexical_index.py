@@ -1,7 +1,8 @@
 """BM25 over folded, shortened words, in the store's own database file (SQLite FTS5).
 
 Every method works on a connection of the store's, so that a passage and its
-words are written in one transaction.
+words are written in one transaction. A word is kept behind its passage's language
+(`encompan`), so that a search in one language passes over the others' passages.
 """
 
 import sqlite3
@@ -24,6 +25,13 @@ _MAX_SHARE = 0.02
 _MAX_HOLDERS = 500
 _MAX_REMEMBERED = 10_000
 
+# Times the limit: of so many best matches the scope leaves enough, unless most are closed
+# to the caller.
+_CONSIDERED = 4
+
+VERSION = "2"
+"""Of what is kept for a passage: kept otherwise, all words are to be made anew."""
+
 
 class LexicalIndex:
     """Ranks passages by the words they share with a question."""
@@ -31,12 +39,18 @@ class LexicalIndex:
     def __init__(self) -> None:
         self._holders: dict[str, int] = {}
 
-    def add(self, connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
-        """Index `(chunk id, text)` rows; the caller owns the transaction."""
+    def add(
+        self, connection: sqlite3.Connection, language: str, rows: Iterable[tuple[int, str]]
+    ) -> None:
+        """Index `(chunk id, text)` rows of a language; the caller owns the transaction."""
         self._holders.clear()
         connection.executemany(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            ((chunk_id, " ".join(tokens(text))) for chunk_id, text in rows),
+            # The language itself is a word of every passage: how many hold it is looked up.
+            (
+                (chunk_id, " ".join([language, *_in(language, tokens(text))]))
+                for chunk_id, text in rows
+            ),
         )
 
     def remove(self, connection: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
@@ -54,28 +68,33 @@ class LexicalIndex:
         terms: Sequence[str] = (),
     ) -> list[int]:
         """Chunk ids, best first, at most `limit`; see `match_terms`."""
-        expression = self._affordable(connection, match_terms(question, terms))
+        wanted = match_terms(question, terms)
+        languages = scope.filters.languages or _languages(connection)
+        expression = any_of(
+            term
+            for language in sorted(languages)
+            for term in self._affordable(connection, language, wanted)
+        )
         if not expression:
             return []
-        condition, parameters = scope.condition()
-        found = connection.execute(
-            # Only placeholders and our own column names are pasted in.
-            "SELECT words.rowid FROM words JOIN chunks c ON c.id = words.rowid "  # noqa: S608
-            f"JOIN documents d ON d.id = c.document_id WHERE words MATCH ? AND {condition} "
-            "ORDER BY bm25(words), words.rowid LIMIT ?",
-            (expression, *parameters, limit),
-        )
-        return [row[0] for row in found]
+        if not scope.picks_documents:
+            # Looking up the document of every match costs more than ranking them all.
+            found = _best_within(connection, expression, scope, limit)
+            if len(found) == limit:
+                return found
+        return _best(connection, expression, scope, limit)
 
-    def _affordable(self, connection: sqlite3.Connection, terms: Sequence[str]) -> str:
-        """The terms as an FTS5 expression, without those that too many passages hold."""
-        if not terms:
-            return ""
-        holders = {term: self._holders_of(connection, term) for term in terms}
-        passages = connection.execute("SELECT count(*) FROM chunks").fetchone()[0]
+    def _affordable(
+        self, connection: sqlite3.Connection, language: str, terms: Sequence[str]
+    ) -> list[str]:
+        """The terms as they are kept for a language, without those that too many passages hold."""
+        marked = [" ".join(_in(language, term.split())) for term in terms]
+        holders = {term: self._holders_of(connection, term) for term in marked}
+        passages = self._holders_of(connection, language)
         most = max(_MAX_HOLDERS, _MAX_SHARE * passages)
-        rare = [term for term in terms if holders[term] <= most]
-        return any_of(rare or [min(terms, key=holders.__getitem__)])
+        known = [term for term in marked if holders[term]]
+        rare = [term for term in known if holders[term] <= most]
+        return rare or sorted(known, key=holders.__getitem__)[:1]
 
     def _holders_of(self, connection: sqlite3.Connection, term: str) -> int:
         """In how many passages a word is; a phrase is in no more than its rarest word."""
@@ -89,6 +108,47 @@ class LexicalIndex:
             ).fetchone()
             self._holders[term] = row[0] if row else 0
         return self._holders[term]
+
+
+def _best(connection: sqlite3.Connection, expression: str, scope: Scope, limit: int) -> list[int]:
+    condition, parameters = scope.condition()
+    found = connection.execute(
+        # Only placeholders and our own column names are pasted in.
+        "SELECT words.rowid FROM words JOIN chunks c ON c.id = words.rowid "  # noqa: S608
+        f"JOIN documents d ON d.id = c.document_id WHERE words MATCH ? AND {condition} "
+        "ORDER BY bm25(words), words.rowid LIMIT ?",
+        (expression, *parameters, limit),
+    )
+    return [row[0] for row in found]
+
+
+def _best_within(
+    connection: sqlite3.Connection, expression: str, scope: Scope, limit: int
+) -> list[int]:
+    """Those within the scope among some of the best of all."""
+    condition, parameters = scope.condition()
+    found = connection.execute(
+        "WITH best AS MATERIALIZED (SELECT rowid AS id, rank FROM words "  # noqa: S608
+        "WHERE words MATCH ? ORDER BY rank LIMIT ?) "
+        "SELECT best.id FROM best JOIN chunks c ON c.id = best.id "
+        f"JOIN documents d ON d.id = c.document_id WHERE {condition} "
+        "ORDER BY best.rank, best.id LIMIT ?",
+        (expression, limit * _CONSIDERED, *parameters, limit),
+    )
+    return [row[0] for row in found]
+
+
+def _kept(language: str, text: str) -> str:
+    # The language itself is a word of every passage: how many there are is looked up like a word.
+    return " ".join([language, *_in(language, tokens(text))])
+
+
+def _in(language: str, words: Iterable[str]) -> list[str]:
+    return [language + word for word in words]
+
+
+def _languages(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT DISTINCT language FROM documents")]
 
 
 def any_of(terms: Iterable[str]) -> str:

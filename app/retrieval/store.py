@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from functools import cached_property
 from hashlib import blake2b, sha256
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -19,7 +20,7 @@ import numpy as np
 
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
-from app.retrieval import fingerprints
+from app.retrieval import fingerprints, lexical_index
 from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
@@ -72,12 +73,29 @@ class Store:
     def __init__(self, data_dir: Path) -> None:
         self._database = Database(data_dir)
         self._lexical = LexicalIndex()
+        self._renew_words()
         self.catalogue = Catalogue(self._database)
         self.outbox = Outbox(self._database)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
         self._database.close()
+
+    def _renew_words(self) -> None:
+        """Make the lexical index anew where another version of the service made it."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'words'").fetchone()
+            if row and row[0] == lexical_index.VERSION:
+                return
+            connection.execute("DELETE FROM words")
+            chunks = connection.execute(
+                "SELECT d.language, c.id, c.section, c.start, c.end, c.text "
+                "FROM chunks c JOIN documents d ON d.id = c.document_id ORDER BY d.language"
+            )
+            for language, rows in groupby(chunks, key=itemgetter(0)):
+                texts = ((row[1], Chunk(*row[2:]).embedded_text) for row in rows)
+                self._lexical.add(connection, language, texts)
+            connection.execute("REPLACE INTO meta VALUES ('words', ?)", (lexical_index.VERSION,))
 
     @cached_property
     def id(self) -> str:
@@ -165,7 +183,7 @@ class Store:
                 ),
             )
             texts = (chunk.embedded_text for chunk in chunks)
-            self._lexical.add(connection, zip(ids, texts, strict=True))
+            self._lexical.add(connection, document.language, zip(ids, texts, strict=True))
             _drop_unused_vectors(connection, unused)
             return _change(connection, affected, before)
 
