@@ -83,8 +83,9 @@ async def _search(hybrid: HybridSearch, question: Asked) -> Found:
 
 
 def _best(passages: Sequence[Passage], part: Callable[[Passage], float]) -> list[Passage]:
-    """What one half found, in its order."""
-    return sorted((p for p in passages if part(p) > 0), key=lambda p: -part(p))
+    """What one half found, in its order; what is equal there not in the order of both halves."""
+    found = (p for p in passages if part(p) > 0)
+    return sorted(found, key=lambda p: (-part(p), p.document_id, p.start))
 
 
 async def evaluate(

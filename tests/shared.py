@@ -6,12 +6,21 @@ import pytest
 
 from app.settings import ROOT
 
-_CORPUS = ROOT.parent / "shared" / "corpus"
+_SHARED = ROOT.parent / "shared"
 
 
 def corpus(name: str) -> Path:
     """A file or folder of the corpus."""
-    path = _CORPUS / name
+    return _there("corpus", name)
+
+
+def evaluation(name: str) -> Path:
+    """A file of questions with known answers."""
+    return _there("eval", name)
+
+
+def _there(folder: str, name: str) -> Path:
+    path = _SHARED / folder / name
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path

@@ -1,8 +1,10 @@
 """BM25 over folded, shortened words, in the store's own database file (SQLite FTS5).
 
 Every method works on a connection of the store's, so that a passage and its
-words are written in one transaction. A word is kept behind its passage's language
-(`encompan`), so that a search in one language passes over the others' passages.
+words are written in one transaction. A word is kept as it is and, once more, behind
+its passage's language (`encompan`), so that a search in one language passes over the
+others' passages, while one in several weighs a word by all of them: a word that is
+rare in a language only because it is another's tells nothing.
 """
 
 import sqlite3
@@ -29,7 +31,7 @@ _MAX_REMEMBERED = 10_000
 # to the caller.
 _CONSIDERED = 4
 
-VERSION = "2"
+VERSION = "3"
 """Of what is kept for a passage: kept otherwise, all words are to be made anew."""
 
 
@@ -46,11 +48,7 @@ class LexicalIndex:
         self._holders.clear()
         connection.executemany(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            # The language itself is a word of every passage: how many hold it is looked up.
-            (
-                (chunk_id, " ".join([language, *_in(language, tokens(text))]))
-                for chunk_id, text in rows
-            ),
+            ((chunk_id, _kept(language, text)) for chunk_id, text in rows),
         )
 
     def remove(self, connection: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
@@ -69,12 +67,12 @@ class LexicalIndex:
     ) -> list[int]:
         """Chunk ids, best first, at most `limit`; see `match_terms`."""
         wanted = match_terms(question, terms)
-        languages = scope.filters.languages or _languages(connection)
-        expression = any_of(
-            term
-            for language in sorted(languages)
-            for term in self._affordable(connection, language, wanted)
-        )
+        languages = scope.filters.languages or frozenset(_languages(connection))
+        if len(languages) == 1:
+            language = next(iter(languages))
+            wanted = [" ".join(_in(language, term.split())) for term in wanted]
+        passages = sum(self._holders_of(connection, _marker(code)) for code in languages)
+        expression = any_of(self._affordable(connection, wanted, passages))
         if not expression:
             return []
         if not scope.picks_documents:
@@ -85,14 +83,12 @@ class LexicalIndex:
         return _best(connection, expression, scope, limit)
 
     def _affordable(
-        self, connection: sqlite3.Connection, language: str, terms: Sequence[str]
+        self, connection: sqlite3.Connection, terms: Sequence[str], passages: int
     ) -> list[str]:
-        """The terms as they are kept for a language, without those that too many passages hold."""
-        marked = [" ".join(_in(language, term.split())) for term in terms]
-        holders = {term: self._holders_of(connection, term) for term in marked}
-        passages = self._holders_of(connection, language)
+        """The terms without those that too many of the passages hold."""
+        holders = {term: self._holders_of(connection, term) for term in terms}
         most = max(_MAX_HOLDERS, _MAX_SHARE * passages)
-        known = [term for term in marked if holders[term]]
+        known = [term for term in terms if holders[term]]
         rare = [term for term in known if holders[term] <= most]
         return rare or sorted(known, key=holders.__getitem__)[:1]
 
@@ -139,8 +135,13 @@ def _best_within(
 
 
 def _kept(language: str, text: str) -> str:
-    # The language itself is a word of every passage: how many there are is looked up like a word.
-    return " ".join([language, *_in(language, tokens(text))])
+    words = tokens(text)
+    return " ".join([_marker(language), *words, *_in(language, words)])
+
+
+def _marker(language: str) -> str:
+    """A word of every passage of the language: how many there are is looked up like a word."""
+    return f"passagesin{language}"
 
 
 def _in(language: str, words: Iterable[str]) -> list[str]:

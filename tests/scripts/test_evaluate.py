@@ -1,0 +1,108 @@
+"""The retrieval's figures on a fixed part of the corpus, by words alone.
+
+Embedding it would take half an hour: `make eval` does that, on all of it.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import NoReturn
+
+import numpy as np
+import pytest
+
+from app.errors import VectorsUnavailable
+from app.retrieval.dense import DenseSearch
+from app.retrieval.embedder import Vectors
+from app.retrieval.hybrid import HybridSearch
+from app.retrieval.ingest import Ingester
+from app.retrieval.language import question_language
+from app.retrieval.options import NOTHING_SAID
+from app.retrieval.question import Question as Asked
+from app.retrieval.sources import Source
+from app.retrieval.store import Store
+from app.settings import Settings
+from scripts.evaluate import EVERYTHING
+from scripts.evaluation import questions as question_set
+from scripts.evaluation.measures import Scores, score
+from scripts.evaluation.questions import Question
+from tests.shared import corpus, evaluation
+
+DISTRACTORS = 12
+
+
+class NoVectors:
+    """All passages are alike, so that only their words tell them apart."""
+
+    name = "none"
+    dimension = 384
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return np.tile(np.eye(1, self.dimension, dtype=np.float32), (len(texts), 1))
+
+    def embed_query(self, text: str) -> NoReturn:
+        raise VectorsUnavailable(f"not embedded: {text}")
+
+
+class WordsAlone(DenseSearch):
+    async def search(self, *_: object, **__: object) -> NoReturn:
+        raise VectorsUnavailable("searched by words alone")
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[Question]:
+    return question_set.load(evaluation("retrieval-dev.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def search(
+    questions: list[Question], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HybridSearch]:
+    """The documents with answers and a fixed dozen of others, indexed as the service does."""
+    root = corpus("")
+    folder = tmp_path_factory.mktemp("corpus")
+    gold = {span.file for question in questions for span in question.gold}
+    others = {str(path.relative_to(root)) for path in root.glob("*/*.md")} - gold
+    by_hash = sorted(others, key=lambda name: sha256(name.encode()).hexdigest())
+    for name in [*gold, *by_hash[:DISTRACTORS]]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
+    store, embedder = Store(settings.data_dir), NoVectors()
+    dense = WordsAlone(settings, store, embedder)
+    Ingester(store, dense, embedder, {}, lambda: False).run(
+        [Source(folder)], NOTHING_SAID, lambda _: None
+    )
+    yield HybridSearch(store, dense)
+    dense.close()
+    store.close()
+
+
+async def scores_of(search: HybridSearch, questions: list[Question], *, translated: bool) -> Scores:
+    rankings = []
+    for question in questions:
+        translations = question.translations if translated else {}
+        asked = Asked(question.text, question_language(question.text), translations)
+        rankings.append((await search.search(asked, EVERYTHING)).passages)
+    return score(questions, rankings)
+
+
+@pytest.mark.parametrize(
+    ("translated", "recall", "worst_pair", "mrr"),
+    [(False, 0.75, 0.60, 0.36), (True, 0.80, 0.70, 0.32)],
+    ids=["no-model", "recorded-translations"],
+)
+async def test_by_words_alone_most_answers_are_among_the_first_ten(
+    translated: bool,
+    recall: float,
+    worst_pair: float,
+    mrr: float,
+    search: HybridSearch,
+    questions: list[Question],
+) -> None:
+    scores = await scores_of(search, questions, translated=translated)
+
+    pairs = scores.by_pair("R@10")
+    assert scores.mean("R@10") >= recall
+    assert scores.mean("MRR@10") >= mrr
+    assert min(pairs.values()) >= worst_pair
