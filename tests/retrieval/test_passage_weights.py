@@ -23,6 +23,13 @@ def test_a_regional_regulation_counts_less_unless_a_region_is_asked_for(question
     assert weight(regional, question) == weight(PASSAGE, question) == 1.0
 
 
+def test_the_law_of_the_country_counts_more_than_a_guide() -> None:
+    law = replace(PASSAGE, jurisdiction="national")
+
+    assert weight(law, "Apa?") > weight(PASSAGE, "Apa?")
+    assert weight(replace(law, kind="explanation"), "Apa?") < weight(law, "Apa?")
+
+
 def test_an_explanation_counts_less_than_its_article() -> None:
     explanation = replace(PASSAGE, kind="explanation")
 
