@@ -44,7 +44,8 @@ async def test_what_is_sound_is_indexed_and_each_other_file_is_one_line(
             "has the same words as sintesi-453 (force it to be indexed all the same)"
         ),
     }
-    assert found.passages[0].document_id == "sintesi-453"
+    # The circular that the guide sums up may come before it.
+    assert "sintesi-453" in [passage.document_id for passage in found.passages[:3]]
     assert {name: entry and entry.jurisdiction for name, entry in stored.items()} == {
         "distr-30": "regional",
         "distr-41": "national",
