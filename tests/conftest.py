@@ -1,15 +1,18 @@
 """Fixtures that more than one folder needs."""
 
 import asyncio
+import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
+from asgi_correlation_id import correlation_id
 
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.service import running, settings_for, until_ready
@@ -26,6 +29,18 @@ def _no_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "_proxy"
         ):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A service or a command logs to the stream captured for its test, closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    correlation_id.set(None)
 
 
 @pytest.fixture

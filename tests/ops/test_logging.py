@@ -1,22 +1,11 @@
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
 from asgi_correlation_id import correlation_id
 
 from app.ops.logging import configure_logging
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-    correlation_id.set(None)
 
 
 def crash() -> None:
