@@ -19,7 +19,6 @@ from app.retrieval.embedder import Embedder
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.index_keeper import IndexKeeper
-from app.retrieval.language_bias import LanguageBias
 from app.retrieval.records import Change, Neighbour, Partition
 from app.retrieval.shared_documents import SharedDocuments
 from app.retrieval.small_talk import SmallTalk
@@ -41,10 +40,15 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class DenseResult:
-    """The nearest chunks of each language as one ranking, best first; none for small talk."""
+    """A ranking of chunks for each language, nearest first; none for small talk."""
 
-    neighbours: Sequence[Neighbour] = ()
+    rankings: Sequence[Sequence[int]] = ()
     small_talk: bool = False
+
+    @classmethod
+    def of(cls, found: Mapping[str, Sequence[Neighbour]]) -> "DenseResult":
+        """The neighbours that were found in each language."""
+        return cls([[neighbour.chunk_id for neighbour in ranking] for ranking in found.values()])
 
 
 class DenseSearch:
@@ -63,7 +67,6 @@ class DenseSearch:
         self._store = store
         self._embedder = embedder
         self._small_talk = SmallTalk(embedder)
-        self._bias = LanguageBias(embedder)
         self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
         self._made_by = MadeBy.of(embedder)
@@ -199,7 +202,7 @@ class DenseSearch:
             if scope.picks_documents:
                 document_ids = self._store.document_ids(scope)
                 found = self._exact.search(vector, limit, document_ids, translated)
-                return DenseResult(self._bias.merge(found, vector, translated))
+                return DenseResult.of(found)
             with self._index_lock:
                 index = self._index
                 if index is None:
@@ -209,7 +212,7 @@ class DenseSearch:
                 except VectorsUnavailable as error:
                     self._give_up(index, error)
                     raise
-            return DenseResult(self._bias.merge(found, vector, translated))
+            return DenseResult.of(found)
 
         if self._index is None:
             self._recover()

@@ -9,7 +9,7 @@ RANK_CONSTANT = 10
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]]) -> dict[int, float]:
     """Each id's summed `1 / (k + rank)`, ranks from 1; best first, ties by id.
 
-    All rankings count alike: weighing the one in the question's language 1.2 times
+    The rankings count alike: weighing the one in the question's language 1.2 times
     took Recall@10 from .58 to .54, since the answer is often in another language.
     """
     scores: dict[int, float] = {}

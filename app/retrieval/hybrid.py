@@ -17,11 +17,16 @@ from app.retrieval.translations import prefer_one_version
 
 logger = logging.getLogger(__name__)
 
-# From each ranking. With 9,709 passages Recall@10 is .89 of 30 candidates, .82 of 50 and .86 of
-# 100 with recorded translations: differences of two topics in 28.
+# From each ranking: with 9,709 passages and recorded translations Recall@10 is .93 of 30
+# candidates, .89 of 50 and of 100: a difference of one topic in 28.
 _CANDIDATES = 30
-# When the best passage is among the first three of two rankings at least, .84 of 67
-# questions have an answer in the first three passages; of the others .24.
+# What a dense ranking counts beside a lexical one. The embedder puts the language before the
+# meaning, so that each language has a ranking of its own, whatever its similarities. Recall@10
+# with recorded translations is .93 from .5 to .8 and .89 at 1; without translation or glossary
+# it is .46 at .5, .58 at .8 and .65 at 1.
+_DENSE_WEIGHT = 0.8
+# When the best passage is among the first three of two rankings at least, .78 of 65
+# questions have an answer in the first three passages; of the other 19 .47.
 _AGREEING, _AGREED_RANK = 2, 3
 
 
@@ -50,8 +55,7 @@ class HybridSearch:
         )
         if dense and dense.small_talk:
             return Found(small_talk=True)
-        neighbours = dense.neighbours if dense else ()
-        by_meaning = [neighbour.chunk_id for neighbour in neighbours]
+        by_meaning = dense.rankings if dense else ()
         return await asyncio.to_thread(
             self._found, question, by_meaning, by_words, scope, degraded=dense is None
         )
@@ -80,14 +84,17 @@ class HybridSearch:
     def _found(
         self,
         question: Question,
-        by_meaning: Sequence[int],
+        by_meaning: Sequence[Sequence[int]],
         by_words: Sequence[Sequence[int]],
         scope: Scope,
         *,
         degraded: bool,
     ) -> Found:
-        scores = reciprocal_rank_fusion([by_meaning, *by_words])
-        dense, lexical = reciprocal_rank_fusion([by_meaning]), reciprocal_rank_fusion(by_words)
+        dense, lexical = reciprocal_rank_fusion(by_meaning), reciprocal_rank_fusion(by_words)
+        scores = {
+            i: _DENSE_WEIGHT * dense.get(i, 0.0) + lexical.get(i, 0.0)
+            for i in sorted(dense.keys() | lexical.keys())
+        }
         stored = self._store.passages(scores, scope)
         # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
         found = {
@@ -100,7 +107,8 @@ class HybridSearch:
             for i, score in scores.items()
             if i in stored
         }
-        best = max(found, key=lambda i: found[i].score, default=None)
-        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (by_meaning, *by_words))
-        passages = prefer_one_version(list(found.values()), question.language)
+        ranked = sorted(found, key=lambda i: -found[i].score)
+        best = ranked[0] if ranked else None
+        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (*by_meaning, *by_words))
+        passages = prefer_one_version([found[i] for i in ranked], question.language)
         return Found(without_copies(passages), degraded=degraded, confident=agreeing >= _AGREEING)

@@ -28,6 +28,8 @@ _BROKEN = f"{DIRECTORY}.broken-"
 _FEW_ROWS = 1_000
 # Rows in Chroma's log are put into the graph at every start, at a millisecond each.
 _MAX_LOG_ROWS = 500
+# SQLite's words. A client that was closed lets go of the files late on a busy machine: no damage.
+_LOCKED = "database is locked"
 
 
 class IndexKeeper:
@@ -93,12 +95,22 @@ class IndexKeeper:
         if state is Seal.WHOLE and self._log_rows() <= _MAX_LOG_ROWS:
             return ""
         try:
-            off = self._process.run(self._task("check", self._directory))
+            off = self._check()
         except VectorsUnavailable as error:
-            if self._process.stopped:
+            if self._process.stopped or _LOCKED in str(error):
                 raise
             return f"cannot be used ({error})"
         return f"differs from the store by {off} rows" if off > _FEW_ROWS else ""
+
+    def _check(self) -> int:
+        """How many rows the index lacks or has too many."""
+        task = self._task("check", self._directory)
+        try:
+            return self._process.run(task)
+        except VectorsUnavailable as error:
+            if _LOCKED not in str(error):
+                raise
+        return self._process.run(task)
 
     def _build(self) -> None:
         new = self._data_dir / _NEW

@@ -182,6 +182,29 @@ def test_closing_while_an_index_is_examined_leaves_it_in_its_place(data_dir: Pat
     assert not was_set_aside(data_dir)
 
 
+def test_a_locked_index_is_not_taken_for_a_damaged_one(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Seen on a busy machine; a lock that is held on purpose makes Chroma hang instead.
+    locked = VectorsUnavailable("the process to check the index: database is locked")
+    run, answers = IndexProcess.run, [locked, locked, locked]
+
+    def locked_thrice(process: IndexProcess, task: Task) -> int:
+        if answers:
+            raise answers.pop()
+        return run(process, task)
+
+    monkeypatch.setattr(IndexProcess, "run", locked_thrice)
+    store = Store(data_dir)
+    keeper = IndexKeeper(data_dir, store, MADE_BY)
+    with pytest.raises(VectorsUnavailable, match="locked"):
+        keeper.make_sound()
+    keeper.make_sound()
+    store.close()
+    assert not answers
+    assert not was_set_aside(data_dir)
+
+
 def test_an_index_in_use_is_not_examined(data_dir: Path) -> None:
     store = Store(data_dir)
     settings = Settings(data_dir=data_dir, chroma_url=None)
