@@ -22,11 +22,46 @@ Jurisdiction = Literal["national", "regional"]
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A whole call of a tool; `arguments` is parsed JSON."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of a call, as the model is told it."""
+
+    call_id: str
+    content: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation as the caller sent it."""
+    """One turn of the conversation as the caller sent it.
+
+    An assistant's may call tools beside what it says; then the next one is the user's, with
+    one result for each call and nothing said.
+    """
 
     role: Literal["user", "assistant"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether the user says something here, rather than a tool."""
+        return self.role == "user" and not self.tool_results
+
+    @property
+    def characters(self) -> int:
+        """Length of all that a model reads of it."""
+        calls = sum(len(c.name) + len(str(c.arguments)) for c in self.tool_calls)
+        return len(self.content) + calls + sum(len(r.content) for r in self.tool_results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +144,6 @@ class TextDelta:
     """A piece of the answer; never empty."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A whole call of one of the caller's tools; `arguments` is parsed JSON."""
-
-    id: str
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,26 @@ def llama_usage(
     }
 
 
+def llama_calls(*calls: tuple[str, str, str], finish: str = "tool_calls") -> Step:
+    """An answer of Llama that calls tools: id, name and arguments as text, in two pieces."""
+
+    async def step(wire: Wire) -> None:
+        await wire.head(X_Generation_Id="gen-1")
+        for index, (call_id, name, arguments) in enumerate(calls):
+            middle = len(arguments) // 2
+            head = {"index": index, "id": call_id, "type": "function"}
+            for delta in (
+                {**head, "function": {"name": name, "arguments": arguments[:middle]}},
+                {"index": index, "function": {"arguments": arguments[middle:]}},
+            ):
+                await wire.event({"choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]})
+        await wire.event(llama_chunk(finish=finish))
+        await wire.event(llama_usage())
+        await wire.end()
+
+    return step
+
+
 def llama_says(
     *pieces: str, usage: Any = None, finish: str = "stop", gate: asyncio.Event | None = None
 ) -> Step:
@@ -295,10 +315,44 @@ def haiku_events(pieces: Sequence[str], stop_reason: str = "end_turn") -> list[A
 
 def haiku_says(*pieces: str, stop_reason: str = "end_turn") -> Step:
     """A whole answer of Haiku."""
+    return haiku_sends(haiku_events(pieces, stop_reason))
+
+
+def haiku_calls(
+    *calls: tuple[str, str, Any], text: str = "", stop_reason: str = "tool_use"
+) -> Step:
+    """An answer of Haiku that calls tools: id, name, and the arguments or their JSON."""
+    *before, delta, stop = haiku_events([text] if text else [], stop_reason)
+    blocks = [
+        event
+        for index, (call_id, name, arguments) in enumerate(calls, 1)
+        for event in _tool_use(index, call_id, name, arguments)
+    ]
+    return haiku_sends([*before, *blocks, delta, stop])
+
+
+def _tool_use(index: int, call_id: str, name: str, arguments: Any) -> list[Any]:
+    """A call in three pieces of JSON, the first of them empty, as the API sends it."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+    middle = len(text) // 2
+    deltas = [
+        {"type": "input_json_delta", "partial_json": piece}
+        for piece in ("", text[:middle], text[middle:])
+    ]
+    return [
+        {"type": "content_block_start", "index": index, "content_block": block},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+def haiku_sends(events: Sequence[Any]) -> Step:
+    """These events of Haiku, and the end."""
 
     async def step(wire: Wire) -> None:
         await wire.head()
-        for event in haiku_events(pieces, stop_reason):
+        for event in events:
             await wire.event(event, name=event["type"])
         await wire.end()
 

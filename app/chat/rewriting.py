@@ -72,18 +72,19 @@ class QuestionRewriter:
 
 def leans_on_history(messages: Sequence[Message]) -> bool:
     """Whether the last question is so short that it may only make sense after those before."""
-    asked_before = any(message.role == "user" for message in messages[:-1])
+    asked_before = any(message.asks for message in messages[:-1])
     return asked_before and len(messages[-1].content.split()) <= _WORDS_THAT_LEAN
 
 
 def with_the_question_before(messages: Sequence[Message]) -> str:
     """What to search for where no model can rewrite a question that leans on the history."""
-    questions = [message.content for message in messages if message.role == "user"]
+    questions = [message.content for message in messages if message.asks]
     return "\n".join(questions[-2:])
 
 
 def _excerpt(messages: Sequence[Message]) -> list[Message]:
-    earlier = messages[:-1][-_EARLIER_MESSAGES:]
+    # Not what tools were asked and returned.
+    earlier = [message for message in messages[:-1] if message.content][-_EARLIER_MESSAGES:]
     return [
         *(Message(m.role, m.content[:_EARLIER_CHARACTERS]) for m in earlier),
         Message("user", messages[-1].content[:_QUESTION_CHARACTERS]),

@@ -12,7 +12,7 @@ import structlog
 from app.chat.extractive import greet, quote
 from app.chat.lookup import Lookup
 from app.chat.packing import pack
-from app.chat.prompt import compose
+from app.chat.prompt import TOOLS, compose, last_question
 from app.chat.rewriting import QuestionRewriter
 from app.errors import AnswerUnavailable, IndexNotReady
 from app.events import (
@@ -31,6 +31,7 @@ from app.events import (
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
+from app.llm.tools import NO_TOOLS, Toolbox
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -45,7 +46,10 @@ DEFAULT_TOP_K = 12
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the caller sent. The last of `messages` is the user's question."""
+    """What the caller sent.
+
+    The last of `messages` is the user's question, or what the caller's tools returned since.
+    """
 
     messages: tuple[Message, ...]
     model: Model = "auto"
@@ -57,6 +61,13 @@ class Turn:
     """What the application that asks tells the model, beside the service's own rules."""
     groups: frozenset[str] = frozenset({PUBLIC})
     """The caller's access groups."""
+    toolbox: Toolbox = NO_TOOLS
+    """The caller's own tools: their calls are handed back to it."""
+
+    @property
+    def asked(self) -> tuple[Message, ...]:
+        """The conversation up to the question."""
+        return self.messages[: last_question(self.messages) + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,7 @@ class ChatService:
         sections = await self._knowledge_base.sections(found.passages)
         prompt_for = partial(self._prompt, turn, found.passages, sections)
         events = self._client.route(
-            prompt_for, turn.model, turn.max_tokens, turn.temperature, whole=whole
+            prompt_for, turn.model, turn.max_tokens, turn.temperature, turn.toolbox, whole=whole
         )
         try:
             async with aclosing(events):
@@ -128,15 +139,17 @@ class ChatService:
         tokens: int,
     ) -> Prompt:
         """Whole sections for Llama, at a tenth of the price; for Haiku the best passages alone."""
-        room = tokens * CHARACTERS_PER_TOKEN - len(turn.messages[-1].content)
+        last = turn.messages[last_question(turn.messages) :]
+        room = tokens * CHARACTERS_PER_TOKEN - sum(message.characters for message in last)
         # Half of what a small window leaves is the conversation's.
         budget = min(self._passage_tokens[ai] * CHARACTERS_PER_TOKEN, room // 2)
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)
-        return compose(turn.messages, extracts, tokens, turn.instructions)
+        tool_rules = TOOLS if turn.toolbox.tools else None
+        return compose(turn.messages, extracts, tokens, turn.instructions, tool_rules)
 
     async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
         try:
-            found = await self._lookup.find(turn.messages, turn.top_k, turn.filters, turn.groups)
+            found = await self._lookup.find(turn.asked, turn.top_k, turn.filters, turn.groups)
         except IndexNotReady as error:
             logger.warning("answering without the knowledge base", reason=str(error))
             return SearchResult(passages=()), True

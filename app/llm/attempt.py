@@ -11,7 +11,7 @@ from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
 from app.llm.circuit import Circuit, Permit
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
-from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Completed, Provider
+from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Completed, Provider, ToolCallGrows
 from app.llm.timing import TimeLimits, timed
 
 logger = structlog.get_logger(__name__)
@@ -103,15 +103,20 @@ class Attempt:
             self.reason,
             continued=self.request.continues,
         )
+        routed = False
         stream = timed(provider.stream(self.request), self.limits, self.deadline)
         async with aclosing(stream):
             async for event in stream:
                 if isinstance(event, Completed):
                     self._completed = event
-                    if self._ttft_ms is None and not self.request.continues:
+                    if not routed and not self.request.continues:
                         raise ProviderError(FailureKind.EMPTY, "an answer without content")
                 if self._ttft_ms is None:
                     self._ttft_ms = (clock() - self._started) * 1000
+                if isinstance(event, ToolCallGrows):
+                    continue
+                if not routed:
+                    routed = True
                     yield route
                 if isinstance(event, Completed):
                     return

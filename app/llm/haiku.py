@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from app.errors import ProviderError
 from app.events import TextDelta
 from app.llm.failures import failure_from_response, failure_from_transport
-from app.llm.haiku_wire import MessageStream, message_params, tool_params
-from app.llm.provider import ChatRequest, KeyState, ProviderEvent
+from app.llm.haiku_request import message_params, tool_choice_param, tool_params
+from app.llm.haiku_wire import MessageStream
+from app.llm.provider import ChatRequest, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import MAX_BODY_BYTES, is_event_stream, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -50,7 +51,7 @@ class HaikuProvider:
 
         `request.temperature` is not passed on: this API version refuses it.
         """
-        message = MessageStream(self.model, tools_given=bool(request.tools))
+        message = MessageStream(self.model, tools_given=bool(request.toolbox.tools))
         try:
             async with self._client.messages.with_streaming_response.create(
                 model=self.model,
@@ -58,6 +59,7 @@ class HaikuProvider:
                 messages=message_params(request),
                 system=request.system or anthropic.omit,
                 tools=tool_params(request) or anthropic.omit,
+                tool_choice=tool_choice_param(request) or anthropic.omit,
                 stream=True,
             ) as response:
                 chunks = response.iter_bytes()
@@ -124,7 +126,7 @@ class _FirstBytes(httpx2.AsyncByteStream):
 
 async def _deltas(
     chunks: AsyncIterator[bytes], message: MessageStream
-) -> AsyncGenerator[TextDelta]:
+) -> AsyncGenerator[TextDelta | ToolCallGrows]:
     decoder = SSEDecoder()
     async for chunk in chunks:
         for data in decoder.feed(chunk):

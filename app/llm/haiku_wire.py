@@ -7,12 +7,12 @@ event surfaces as an `AttributeError` far away; decoding here is typed.
 from typing import Any
 
 import msgspec
-from anthropic.types import AssistantMessageParam, MessageParam, ToolParam, UserMessageParam
 
 from app.errors import FailureKind, ProviderError
-from app.events import FinishReason, TextDelta, ToolCall, Usage
+from app.events import FinishReason, TextDelta, Usage
 from app.llm.failures import failure_from_response
-from app.llm.provider import ChatRequest, Completed, ProviderEvent
+from app.llm.provider import Completed, ProviderEvent, ToolCallGrows
+from app.llm.tools import GrowingCalls
 
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
@@ -66,15 +66,13 @@ class MessageStream:
     def __init__(self, model: str, *, tools_given: bool) -> None:
         self.stopped = False
         self._model = model
-        self._tools_given = tools_given
         self._stop_reason: str | None = None
         self._input_tokens: int | None = None
         self._output_tokens = 0
-        self._calls: dict[int, _Block] = {}
-        self._arguments: dict[int, str] = {}
+        self._calls = GrowingCalls(allowed=tools_given)
 
-    def take(self, data: bytes) -> TextDelta | None:
-        """Note what an event says; return its text, if it has any.
+    def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
+        """Note what an event says; return its content, if it has any.
 
         Raises `ProviderError` for an error event or a malformed one.
         """
@@ -88,9 +86,10 @@ class MessageStream:
             self._model = event.message.model
             self._take_usage(event.message.usage)
         self._take_usage(event.usage)
-        if event.content_block is not None and event.content_block.type == "tool_use":
-            self._open_call(event.index, event.content_block)
         self.stopped = self.stopped or event.type == "message_stop"
+        if event.content_block is not None and event.content_block.type == "tool_use":
+            self._calls.open(event.index, event.content_block.id, event.content_block.name)
+            return ToolCallGrows()
         return self._take_delta(event.index, event.delta) if event.delta is not None else None
 
     def _take_usage(self, given: Any) -> None:
@@ -107,16 +106,11 @@ class MessageStream:
             )
         self._output_tokens = usage.output_tokens or self._output_tokens
 
-    def _open_call(self, index: int, block: _Block) -> None:
-        if not self._tools_given:
-            raise ProviderError(FailureKind.PROTOCOL, "a tool call, but no tool was given")
-        self._calls[index] = block
-        self._arguments[index] = ""
-
-    def _take_delta(self, index: int, delta: _Delta) -> TextDelta | None:
+    def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallGrows | None:
         self._stop_reason = delta.stop_reason or self._stop_reason
-        if delta.partial_json and index in self._arguments:
-            self._arguments[index] += delta.partial_json
+        if delta.partial_json is not None:
+            self._calls.grow(index, delta.partial_json)
+            return ToolCallGrows()
         return TextDelta(delta.text) if delta.text else None
 
     def closing_events(self) -> list[ProviderEvent]:
@@ -134,31 +128,6 @@ class MessageStream:
         usage = None
         if self._input_tokens is not None:
             usage = Usage(self._input_tokens, self._output_tokens)
-        completed = Completed(_FINISH_REASONS[self._stop_reason], self._model, usage, None)
-        return [*(self._whole(index) for index in self._calls), completed]
-
-    def _whole(self, index: int) -> ToolCall:
-        block = self._calls[index]
-        try:
-            arguments = msgspec.json.decode(self._arguments[index] or "{}", type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise ProviderError(FailureKind.PROTOCOL, "tool arguments are not JSON") from error
-        return ToolCall(block.id, block.name, arguments)
-
-
-def message_params(request: ChatRequest) -> list[MessageParam]:
-    """The conversation in Anthropic's form."""
-    return [
-        UserMessageParam(role="user", content=m.content)
-        if m.role == "user"
-        else AssistantMessageParam(role="assistant", content=m.content)
-        for m in request.messages
-    ]
-
-
-def tool_params(request: ChatRequest) -> list[ToolParam]:
-    """The tools in Anthropic's form."""
-    return [
-        {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)}
-        for t in request.tools
-    ]
+        reason = _FINISH_REASONS[self._stop_reason]
+        calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
+        return [*calls, Completed(reason, self._model, usage, None)]

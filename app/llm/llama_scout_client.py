@@ -23,8 +23,9 @@ from app.llm.continuation import joined
 from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
-from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider, Tool
+from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.timing import TimeLimits
+from app.llm.tools import NO_TOOLS, Toolbox
 from app.llm.turn import Turn
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -104,14 +105,14 @@ class LlamaScoutClient:
         max_tokens: int = DEFAULT_MAX_TOKENS,
         temperature: float | None = None,
         system: str | None = None,
-        tools: Sequence[Tool] = (),
+        toolbox: Toolbox = NO_TOOLS,
     ) -> ChatResult:
         """Answer whole: the fold of `stream`, which may start over on Haiku at any moment.
 
         Raises `AnswerUnavailable` when no model answered, `ProviderError` when
         the fault is the conversation's own: refused, too long, not understood.
         """
-        stream = self.stream(messages, model, max_tokens, temperature, system, tools, whole=True)
+        stream = self.stream(messages, model, max_tokens, temperature, system, toolbox, whole=True)
         async with aclosing(stream):
             return fold([event async for event in stream])
 
@@ -122,7 +123,7 @@ class LlamaScoutClient:
         max_tokens: int = DEFAULT_MAX_TOKENS,
         temperature: float | None = None,
         system: str | None = None,
-        tools: Sequence[Tool] = (),
+        toolbox: Toolbox = NO_TOOLS,
         *,
         whole: bool = False,
     ) -> AsyncGenerator[LLMEvent]:
@@ -131,7 +132,7 @@ class LlamaScoutClient:
         Raises as `route` does.
         """
         prompt = Prompt(messages, system)
-        return self.route(lambda *_: prompt, model, max_tokens, temperature, tools, whole=whole)
+        return self.route(lambda *_: prompt, model, max_tokens, temperature, toolbox, whole=whole)
 
     async def route(
         self,
@@ -139,18 +140,23 @@ class LlamaScoutClient:
         model: Model,
         max_tokens: int,
         temperature: float | None,
-        tools: Sequence[Tool] = (),
+        toolbox: Toolbox = NO_TOOLS,
         *,
         whole: bool,
+        deadline: float | None = None,
     ) -> AsyncGenerator[LLMEvent]:
         """As `stream`, with a prompt made for whichever model is about to read it.
+
+        `deadline` is in the loop's time, for a turn of several calls; without one the
+        total limit begins now.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the fault is the conversation's own.
         """
-        sides, reason = self._plan(model, has_tools=bool(tools))
-        deadline = asyncio.get_running_loop().time() + self._limits.total_s
-        turn = Turn(prompt_for, max_tokens, temperature, tools, sides, deadline, whole)
+        sides, reason = self._plan(model, has_tools=bool(toolbox.tools))
+        if deadline is None:
+            deadline = self.deadline()
+        turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, deadline, whole)
         self.ledger.turns += 1
         # The last one has nobody behind it, so it may be asked once more.
         for side in [*sides, *sides[-1:]]:
@@ -180,6 +186,10 @@ class LlamaScoutClient:
                 return
         yield turn.end()
 
+    def deadline(self) -> float:
+        """When a turn that begins now must be over, in the loop's time."""
+        return asyncio.get_running_loop().time() + self._limits.total_s
+
     async def ask_aside(self, prompt: Prompt, max_tokens: int, limit_s: float) -> str | None:
         """A short answer for the service's own use, of the first model not left alone.
 
@@ -191,9 +201,9 @@ class LlamaScoutClient:
         if side is None or permit is None:
             return None
         request = ChatRequest(prompt.messages, prompt.system, max_tokens, temperature=0.0)
-        deadline = asyncio.get_running_loop().time() + self._limits.total_s
+        limits = self._limits
         attempt = Attempt(
-            side, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
+            side, request, permit, self.ledger, limits, self.deadline(), whole=True, aside=True
         )
         try:
             async with asyncio.timeout(limit_s), aclosing(attempt.run()) as events:

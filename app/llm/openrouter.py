@@ -14,7 +14,7 @@ from app.errors import ProviderError
 from app.events import TextDelta
 from app.llm.failures import failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
-from app.llm.provider import ChatRequest, Ending, KeyState, ProviderEvent
+from app.llm.provider import ChatRequest, Ending, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -57,7 +57,7 @@ class OpenRouterProvider:
             async with self._client.stream("POST", "/chat/completions", content=body) as response:
                 chunks = response.aiter_raw()
                 await require_event_stream(response.status_code, response.headers, chunks)
-                completion = Completion(self.model, tools_given=bool(request.tools))
+                completion = Completion(self.model, tools_given=bool(request.toolbox.tools))
                 async with aclosing(_told(chunks, completion)) as told:
                     async for event in told:
                         yield event
@@ -102,7 +102,7 @@ class _KeyAnswer(msgspec.Struct):
 
 async def _told(
     chunks: AsyncIterator[bytes], completion: Completion
-) -> AsyncGenerator[TextDelta | Ending]:
+) -> AsyncGenerator[TextDelta | ToolCallGrows | Ending]:
     """The text of the stream, up to the finish reason; what may follow is only the usage."""
     async with aclosing(_events(chunks)) as events:
         async for data in events:

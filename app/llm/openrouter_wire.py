@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from app.errors import FailureKind, ProviderError
-from app.events import FinishReason, TextDelta, ToolCall, Usage
+from app.events import FinishReason, Message, TextDelta, Usage
 from app.llm.failures import failure_from_response
-from app.llm.provider import ChatRequest, Completed, ProviderEvent
+from app.llm.provider import ChatRequest, Completed, ProviderEvent, ToolCallGrows
+from app.llm.tools import GrowingCalls, Toolbox
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -64,14 +65,13 @@ class Completion:
     def __init__(self, model: str, *, tools_given: bool) -> None:
         self.finished = False
         self._model = model
-        self._tools_given = tools_given
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._billed_usd: float | None = None
-        self._calls: dict[int, _ToolCallDelta] = {}
+        self._calls = GrowingCalls(allowed=tools_given)
 
-    def take(self, data: bytes) -> TextDelta | None:
-        """Note what a chunk says; return its text, if it has any.
+    def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
+        """Note what a chunk says; return its content, if it has any.
 
         Raises `ProviderError` for an error chunk, a refusal or a malformed chunk.
         """
@@ -96,24 +96,19 @@ class Completion:
         self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
         self._billed_usd = usage.cost
 
-    def _take_choice(self, choice: _Choice) -> TextDelta | None:
+    def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallGrows | None:
         if choice.error is not None:
             raise failure_from_response(200, {}, choice.error)
         delta = choice.delta or _Delta()
         for call in delta.tool_calls or ():
-            self._take_call(call)
+            function = call.function or _Function()
+            self._calls.open(call.index, call.id or "", function.name or "")
+            self._calls.grow(call.index, function.arguments or "")
         if choice.finish_reason is not None:
             self._take_finish(choice.finish_reason)
-        return TextDelta(delta.content) if delta.content else None
-
-    def _take_call(self, delta: _ToolCallDelta) -> None:
-        if not self._tools_given:
-            raise ProviderError(FailureKind.PROTOCOL, "a tool call, but no tool was given")
-        call = self._calls.setdefault(delta.index, _ToolCallDelta(function=_Function("", "")))
-        call.id = delta.id or call.id
-        if delta.function is not None and call.function is not None:
-            call.function.name = delta.function.name or call.function.name
-            call.function.arguments = f"{call.function.arguments}{delta.function.arguments or ''}"
+        if delta.content:
+            return TextDelta(delta.content)
+        return ToolCallGrows() if delta.tool_calls else None
 
     def _take_finish(self, reason: str) -> None:
         if reason == "content_filter":
@@ -131,17 +126,11 @@ class Completion:
         """
         if self._finish_reason is None:
             raise ProviderError(FailureKind.PROTOCOL, "the stream ended without a finish reason")
-        completed = Completed(self._finish_reason, self._model, self._usage, self._billed_usd)
-        return [*(_whole(call) for call in self._calls.values()), completed]
-
-
-def _whole(call: _ToolCallDelta) -> ToolCall:
-    function = call.function or _Function()
-    try:
-        arguments = msgspec.json.decode(function.arguments or "{}", type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise ProviderError(FailureKind.PROTOCOL, "tool arguments are not JSON") from error
-    return ToolCall(call.id or "", function.name or "", arguments)
+        reason = self._finish_reason
+        calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
+        if calls and reason is FinishReason.STOP:
+            reason = FinishReason.TOOL_CALLS  # some of the hosts behind OpenRouter say `stop`
+        return [*calls, Completed(reason, self._model, self._usage, self._billed_usd)]
 
 
 def request_body(request: ChatRequest, model: str) -> bytes:
@@ -149,7 +138,7 @@ def request_body(request: ChatRequest, model: str) -> bytes:
     system = [{"role": "system", "content": request.system}] if request.system else []
     body: dict[str, Any] = {
         "model": model,
-        "messages": [*system, *request.messages],
+        "messages": [*system, *(part for m in request.messages for part in message_params(m))],
         "max_tokens": request.max_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -157,6 +146,47 @@ def request_body(request: ChatRequest, model: str) -> bytes:
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
-    if request.tools:
-        body["tools"] = [{"type": "function", "function": tool} for tool in request.tools]
+    if request.toolbox.tools:
+        body |= _tool_fields(request.toolbox)
     return msgspec.json.encode(body)
+
+
+def message_params(message: Message) -> list[dict[str, Any]]:
+    """A message in OpenAI's form: a message for each result, which has no mark for an error."""
+    if message.tool_results:
+        return [
+            {
+                "role": "tool",
+                "tool_call_id": result.call_id,
+                "content": f"Error: {result.content}" if result.is_error else result.content,
+            }
+            for result in message.tool_results
+        ]
+    if not message.tool_calls:
+        return [{"role": message.role, "content": message.content}]
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {
+                "name": call.name,
+                "arguments": msgspec.json.encode(call.arguments).decode(),
+            },
+        }
+        for call in message.tool_calls
+    ]
+    return [{"role": message.role, "content": message.content or None, "tool_calls": calls}]
+
+
+def _tool_fields(toolbox: Toolbox) -> dict[str, Any]:
+    choice: Any = toolbox.choice
+    if choice == "tool":
+        choice = {"type": "function", "function": {"name": toolbox.required_name}}
+    fields: dict[str, Any] = {
+        "tools": [{"type": "function", "function": tool} for tool in toolbox.tools]
+    }
+    if choice != "auto":
+        fields["tool_choice"] = choice
+    if not toolbox.parallel:
+        fields["parallel_tool_calls"] = False
+    return fields

@@ -1,23 +1,15 @@
 """What the router asks of a model's API, whoever serves it."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.events import AiName, FinishReason, Message, TextDelta, ToolCall, Usage
+from app.llm.tools import NO_TOOLS, Toolbox
 
 CHARACTERS_PER_TOKEN = 4
 """For estimates only, where a provider reports no usage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that the model may ask the caller to run; `parameters` is a JSON Schema."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class ChatRequest:
     system: str | None = None
     max_tokens: int = 2048
     temperature: float | None = None
-    tools: Sequence[Tool] = ()
+    toolbox: Toolbox = NO_TOOLS
 
     @property
     def continues(self) -> bool:
@@ -53,7 +45,11 @@ class ChatRequest:
     @property
     def characters(self) -> int:
         """Length of all that the model reads."""
-        return len(self.system or "") + sum(len(message.content) for message in self.messages)
+        tools = sum(
+            len(t.name) + len(t.description) + len(str(t.parameters)) for t in self.toolbox.tools
+        )
+        said = sum(message.characters for message in self.messages)
+        return len(self.system or "") + tools + said
 
     @property
     def estimated_tokens(self) -> int:
@@ -83,7 +79,12 @@ class Completed:
     billed_usd: float | None
 
 
-ProviderEvent = TextDelta | ToolCall | Ending | Completed
+@dataclass(frozen=True, slots=True)
+class ToolCallGrows:
+    """A piece of a call came in: nothing to pass on yet, but no silence either."""
+
+
+ProviderEvent = TextDelta | ToolCallGrows | ToolCall | Ending | Completed
 
 
 class KeyState(StrEnum):

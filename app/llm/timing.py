@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
-from app.llm.provider import Completed, Ending, ProviderEvent
+from app.llm.provider import Completed, Ending, ProviderEvent, ToolCallGrows
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ async def timed(
     stream: AsyncGenerator[ProviderEvent],
     limits: TimeLimits,
     deadline: float,
-) -> AsyncGenerator[TextDelta | ToolCall | Completed]:
+) -> AsyncGenerator[TextDelta | ToolCallGrows | ToolCall | Completed]:
     """Pass on `stream`'s events, from the first real content to `Completed`.
 
     White space alone is not content: it is held back, does not move the timers,
@@ -53,6 +53,6 @@ async def timed(
                 if held_back.isspace():
                     continue
                 event = TextDelta(held_back)
-            started = started or isinstance(event, TextDelta | ToolCall)
+            started = True
             yield event
             limit = (clock() + limits.idle_s, FailureKind.TIMEOUT_IDLE)

@@ -9,7 +9,8 @@ from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
 from app.llm.attempt import Side
 from app.llm.continuation import continuation
-from app.llm.provider import ChatRequest, PromptFor, Tool
+from app.llm.provider import ChatRequest, PromptFor
+from app.llm.tools import Toolbox
 
 _THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
 
@@ -21,7 +22,7 @@ class Turn:
     prompt_for: PromptFor
     max_tokens: int
     temperature: float | None
-    tools: Sequence[Tool]
+    toolbox: Toolbox
     sides: Sequence[Side]
     """The models to try, in order."""
     deadline: float
@@ -35,7 +36,7 @@ class Turn:
         """What to ask of one model: the answer, or the rest of it."""
         prompt = self.prompt_for(side.ai, side.context_tokens - self.max_tokens)
         request = ChatRequest(
-            prompt.messages, prompt.system, self.max_tokens, self.temperature, self.tools
+            prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )
         return continuation(request, self.said) if self.said else request
 

@@ -61,11 +61,12 @@ class Answer(BaseModel):
 
 
 class AnswerFold:
-    """Adds up a turn's events. `sources` and `route` are set once they are known."""
+    """Adds up a turn's events. `tool_calls` are the caller's to carry out."""
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
         self.text: list[str] = []
+        self.tool_calls: list[ToolCall] = []
         self._retrieved = Retrieved(())
         self._route: RouteChosen | None = None
         self._finished: Finished | None = None
@@ -82,7 +83,9 @@ class AnswerFold:
                 self.text.append(event.text)
             case Finished():
                 self._finished = event
-            case Failed() | ToolCall():
+            case ToolCall():
+                self.tool_calls.append(event)
+            case Failed():
                 pass
 
     def answer(self, *, request_id: str, latency_ms: float) -> Answer:

@@ -4,20 +4,27 @@ What OpenAI has no field for (who answered and why, the sources, the cost) stand
 an object of its own, `zantara`: in the completion, or in the last chunk with a choice.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from app.events import Event, Failed, Finished, TextDelta
+import msgspec
+
+from app.events import Event, Failed, Finished, TextDelta, ToolCall
 from app.wire.answer import Answer, AnswerFold
 from app.wire.sse import data_frame
 
 DONE = b"data: [DONE]\n\n"
 
 
-def completion(answer: Answer, created: int) -> dict[str, Any]:
+def completion(answer: Answer, calls: Sequence[ToolCall], created: int) -> dict[str, Any]:
     """A `chat.completion`; `created` is in seconds since 1970."""
-    message = {"role": "assistant", "content": answer.answer, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.answer, "refusal": None}
+    if calls:
+        message["content"] = answer.answer or None
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": _function(call)} for call in calls
+        ]
     choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
     return {
         "id": _id(answer.request_id),
@@ -63,6 +70,10 @@ async def chunks(
             match event:
                 case TextDelta():
                     yield data_frame(chunk({"content": event.text}))
+                case ToolCall():
+                    index = len(fold.tool_calls) - 1
+                    yield data_frame(chunk({"tool_calls": [_begun(index, event)]}))
+                    yield data_frame(chunk({"tool_calls": [_arguments(index, event)]}))
                 case Finished():
                     answer = fold.answer(request_id=request_id, latency_ms=0)
                     yield data_frame(
@@ -86,6 +97,19 @@ def error(
 
 def _id(request_id: str) -> str:
     return f"chatcmpl-{request_id}"
+
+
+def _function(call: ToolCall) -> dict[str, str]:
+    return {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()}
+
+
+def _begun(index: int, call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": ""}
+    return {"index": index, "id": call.id, "type": "function", "function": function}
+
+
+def _arguments(index: int, call: ToolCall) -> dict[str, Any]:
+    return {"index": index, "function": {"arguments": _function(call)["arguments"]}}
 
 
 def _usage(answer: Answer) -> dict[str, int]:

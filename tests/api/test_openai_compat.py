@@ -178,10 +178,11 @@ async def test_no_model_at_all_is_a_503_in_openais_form(serving: Serving) -> Non
     [
         ({"model": "gpt-5"}, "model"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "tool", "content": "42"}]}, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "42"}]}, "messages.0"),
+        ({"messages": [{"role": "robot", "content": "42"}]}, "messages.0.role"),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, None),
         ({"n": 2}, "n"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"functions": [{"name": "f"}]}, "functions"),
         ({"stop": ["\n"]}, "stop"),
         ({"response_format": {"type": "json_object"}}, "response_format.type"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),

@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, Finished, FinishReason, Message, RouteChosen, TextDelta
-from app.llm.provider import KeyState, Tool
+from app.llm.provider import KeyState
+from app.llm.tools import Tool, Toolbox
 from tests.llm.conftest import OpenRouter
 from tests.upstream import (
     Upstream,
@@ -300,7 +301,7 @@ async def test_tool_calling_goes_to_haiku_and_the_call_comes_back(
 
     upstream.haiku(calls_a_tool)
     async with open_router() as client:
-        result = await client.chat_async(QUESTION, tools=[WEATHER])
+        result = await client.chat_async(QUESTION, toolbox=Toolbox([WEATHER]))
 
     assert result.fallback_reason == "tool_calling"
     assert result.finish_reason is FinishReason.TOOL_CALLS
@@ -325,7 +326,7 @@ async def test_llama_takes_tools_when_it_is_alone(
 
     upstream.llama(calls_a_tool)
     async with open_router(anthropic_api_key=None) as client:
-        result = await client.chat_async(QUESTION, tools=[WEATHER])
+        result = await client.chat_async(QUESTION, toolbox=Toolbox([WEATHER]))
 
     assert [(c.name, c.arguments) for c in result.tool_calls] == [("weather", {"city": "Ubud"})]
     assert upstream.llama_calls[0].json["tools"][0]["function"]["name"] == "weather"

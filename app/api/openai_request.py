@@ -1,0 +1,167 @@
+"""OpenAI's chat completion request, and what of it the service takes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from app.api.openai_tools import ToolCallIn, ToolChoiceIn, ToolIn, chosen
+from app.api.schemas import MAX_CHARS, MAX_MESSAGES, Text, clamp_tokens, says_something
+from app.events import Message, ToolResult
+from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS
+from app.llm.tools import MAX_CALLS, Toolbox
+
+MAX_TOOLS = 128
+MAX_RESULT_CHARS = 100_000
+"""Of what one tool returned."""
+
+
+class TextPart(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class MessageIn(BaseModel):
+    """One message; an application's instructions come as `system` or `developer`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: (
+        Annotated[str, Field(max_length=MAX_RESULT_CHARS)]
+        | Annotated[list[TextPart], Field(min_length=1, max_length=20)]
+        | None
+    ) = None
+    tool_calls: list[ToolCallIn] | None = Field(default=None, max_length=MAX_CALLS)
+    tool_call_id: str | None = Field(default=None, description="Of a tool's result: its call.")
+    is_error: bool = Field(
+        default=False, description="Of a tool's result: it failed. Not a field of OpenAI's own."
+    )
+
+    @property
+    def text(self) -> str:
+        """The content as one text."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.role == "tool":
+            if self.tool_call_id is None:
+                raise ValueError("a tool's result needs tool_call_id")
+            return self
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only the assistant calls tools")
+        if not self.tool_calls:
+            says_something(self.text)
+        if len(self.text) > MAX_CHARS:
+            raise ValueError(f"content is longer than {MAX_CHARS} characters")
+        return self
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells beside the answer."""
+
+    include_usage: bool = False
+
+
+class PlainText(BaseModel):
+    """The one form of answer there is."""
+
+    type: Literal["text"]
+
+
+def _nothing(value: object) -> object:
+    if value not in (None, [], {}, "", "none", "auto"):
+        raise ValueError("is not supported by this service; leave it out")
+    return value
+
+
+Unsupported = Annotated[Any, AfterValidator(_nothing)]
+
+
+class CompletionIn(BaseModel):
+    """OpenAI's request. Fields that are not named here make no difference to the answer."""
+
+    model: Literal["zantara", "llama-scout", "haiku"]
+    messages: list[MessageIn] = Field(min_length=1, max_length=MAX_MESSAGES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    n: Literal[1] | None = None
+    tools: list[ToolIn] | None = Field(
+        default=None, max_length=MAX_TOOLS, description="Answered by Haiku; yours to carry out."
+    )
+    tool_choice: ToolChoiceIn | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Unsupported = None
+    stop: Unsupported = None
+    response_format: PlainText | None = None
+
+    def conversation(self) -> tuple[Message, ...]:
+        """What user and assistant said, what tools they called and what those returned."""
+        return tuple(_merged(self.messages))
+
+    def instructions(self) -> str | None:
+        """What the application tells the model."""
+        told = [m.text for m in self.messages if m.role in ("system", "developer")]
+        return "\n\n".join(told) or None
+
+    def toolbox(self) -> Toolbox:
+        """The caller's tools, as the models' side takes them."""
+        tools = [tool.function.as_tool() for tool in self.tools or ()]
+        parallel = self.parallel_tool_calls is not False
+        return chosen(tools, self.tool_choice or "auto", parallel=parallel)
+
+    @property
+    def most_tokens(self) -> int:
+        """The bound of the answer."""
+        return self.max_completion_tokens or self.max_tokens or DEFAULT_MAX_TOKENS
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.messages[-1].role not in ("user", "tool"):
+            raise ValueError("the last of messages must be the user's question or a tool's result")
+        if not any(message.role == "user" for message in self.messages):
+            raise ValueError("messages hold no question of the user's")
+        return self
+
+    @model_validator(mode="after")
+    def _calls_are_answered(self) -> Self:
+        waiting: set[str] = set()
+        for n, message in enumerate(self.messages):
+            if message.role == "tool":
+                if message.tool_call_id not in waiting:
+                    raise ValueError(f"messages.{n}.tool_call_id names no call that waits for it")
+                waiting.remove(message.tool_call_id)
+            elif waiting:
+                raise ValueError(f"messages.{n} comes before the results of {sorted(waiting)}")
+            waiting |= {call.id for call in message.tool_calls or ()}
+        if waiting:
+            raise ValueError(f"the results of the tool calls {sorted(waiting)} are missing")
+        return self
+
+    @model_validator(mode="after")
+    def _tools_are_there(self) -> Self:
+        self.toolbox()
+        return self
+
+
+def _merged(messages: Sequence[MessageIn]) -> Iterator[Message]:
+    """Results that follow one another are one message."""
+    results: list[ToolResult] = []
+    for message in messages:
+        if message.role == "tool":
+            results.append(ToolResult(message.tool_call_id or "", message.text, message.is_error))
+            continue
+        if results:
+            yield Message("user", "", tool_results=tuple(results))
+            results = []
+        if message.role in ("user", "assistant"):
+            calls = tuple(call.as_call() for call in message.tool_calls or ())
+            yield Message(message.role, message.text, calls)
+    if results:
+        yield Message("user", "", tool_results=tuple(results))
