@@ -13,7 +13,7 @@ help: ## List the commands
 run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
 	$(BIN)/zantara serve
 
-test: .venv/dev .venv/bin/promtool ## Run all tests: no key, no network
+test: .venv/dev .venv/bin/promtool .venv/bin/chromium ## Run all tests: no key, no network
 	$(BIN)/pytest
 
 check: .venv/dev ## Lint, types, import directions, shell scripts
@@ -45,6 +45,9 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 
 .venv/bin/promtool: .venv/uv
 	scripts/install-promtool.sh $@
+
+.venv/bin/chromium: .venv/uv
+	scripts/install-chromium.sh $@
 
 # Each stamp is made again when what it was made from changes.
 .venv/uv: requirements-uv.lock

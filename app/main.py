@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import chat, documents, health, openai_compat, search
+from app.api import chat, documents, health, openai_compat, pages, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
@@ -85,6 +85,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(search.router)
     app.include_router(documents.router)
     app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", pages.PageFiles())
     return app
 
 

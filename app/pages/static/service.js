@@ -1,0 +1,46 @@
+// Requests to the service. Where it asks for a key, the person is asked for it; it is kept for
+// the session of this tab and travels in the Authorization header alone.
+
+import { askForKey } from "./key_dialog.js";
+
+const KEPT_AS = "zantara.key";
+
+/** The service's refusal: `status`, its problem details, and `retryAfter` in seconds or null. */
+export class Refused extends Error {
+  constructor(response, problem) {
+    super(problem.detail ?? problem.title ?? `HTTP ${response.status}`);
+    this.status = response.status;
+    this.retryAfter = Number(response.headers.get("retry-after")) || null;
+  }
+}
+
+/** The network failed, before or in the middle of an answer. */
+export class Lost extends Error {}
+
+/** The answer to a request. Throws `Refused`, `Lost`, or an `AbortError`. */
+export async function request(path, init = {}) {
+  let response = await send(path, init);
+  while (response.status === 401) {
+    const key = await askForKey(sessionStorage.getItem(KEPT_AS) !== null);
+    if (key === null) break;
+    sessionStorage.setItem(KEPT_AS, key);
+    response = await send(path, init);
+  }
+  if (!response.ok) {
+    throw new Refused(response, await response.json().catch(() => ({})));
+  }
+  return response;
+}
+
+function send(path, init) {
+  const key = sessionStorage.getItem(KEPT_AS);
+  const headers = { ...init.headers, ...(key === null ? {} : { authorization: `Bearer ${key}` }) };
+  return orLost(fetch(path, { ...init, headers, cache: "no-store", redirect: "error" }));
+}
+
+/** The result of a network operation, whose TypeError is told from one of ours. */
+export function orLost(operation) {
+  return operation.catch((error) => {
+    throw error instanceof TypeError ? new Lost(error.message) : error;
+  });
+}

@@ -1,0 +1,81 @@
+"""The pages under axe's rules, at phone and desktop size, light and dark; and by keyboard."""
+
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.pages.conftest import DESKTOP, PHONE, Opening
+from tests.upstream import Upstream, llama_says
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ANSWER = (
+    "## Capital\n\n**Ten billion** rupiah [1, 2], `code` and\n\n- a list\n\n> a quotation\n\n"
+    "| part | rupiah |\n|---|---|\n| plan | 10,000,000,000 |\n| paid up | 2,500,000,000 |\n\n"
+    "```\na very long line of code that does not fit on any phone at all, however it is held\n```"
+)
+
+LOOKS = pytest.mark.parametrize("scheme", ["light", "dark"])
+SIZES = pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+
+
+async def findings(page: Page) -> list[str]:
+    """What axe finds, of whatever impact."""
+    violations: list[dict[str, Any]] = (await Axe().run(page)).response["violations"]
+    return [
+        f"{found['impact']}: {found['id']}: {node['html']}"
+        for found in violations
+        for node in found["nodes"]
+    ]
+
+
+@LOOKS
+@SIZES
+async def test_axe_finds_nothing_in_the_chat(
+    opening: Opening,
+    upstream: Upstream,
+    viewport: dict[str, int],
+    scheme: Literal["light", "dark"],
+) -> None:
+    upstream.llama(llama_says(ANSWER))
+    async with opening(viewport=viewport, color_scheme=scheme) as page:
+        assert await findings(page) == []
+        await page.locator("#question").fill("How much capital?")
+        await page.get_by_role("button", name="Send").click()
+        await page.get_by_text("Sources (").click()
+        assert await findings(page) == []
+        await page.locator(".citation").first.click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        assert await findings(page) == []
+
+
+async def test_nothing_is_wider_than_the_smallest_phone(
+    opening: Opening, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says(ANSWER, " " + "x" * 200))
+    async with opening(viewport={"width": 320, "height": 640}) as page:
+        await page.locator("#question").fill("y" * 200)
+        await page.get_by_role("button", name="Send").click()
+        await page.get_by_text("Sources (").click()
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320
+
+
+async def test_the_chat_is_used_by_keyboard_alone(opening: Opening, upstream: Upstream) -> None:
+    upstream.llama(llama_says("Ten billion [1]."))
+    async with opening() as page:
+        await page.keyboard.press("Tab")
+        await expect(page.get_by_role("link", name="Skip to the question")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#question")).to_be_focused()
+        await page.keyboard.type("How much")
+        await page.keyboard.press("Shift+Enter")
+        await page.keyboard.type("capital?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".question")).to_have_text("How much\ncapital?")
+        await expect(page.locator("#question")).to_be_focused()
+        await expect(page.locator(".figures")).to_be_visible()
+        await page.keyboard.press("Shift+Tab")
+        await expect(page.get_by_role("button", name="Ask again")).to_be_focused()
