@@ -10,16 +10,17 @@ from app.errors import StorageFailed
 from app.retrieval import fingerprints, lexical_index
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (
     id TEXT PRIMARY KEY, root TEXT NOT NULL, title TEXT NOT NULL, language TEXT NOT NULL,
-    content_hash TEXT NOT NULL, text TEXT NOT NULL,
-    uri TEXT, source TEXT, effective_date TEXT, checked TEXT,
+    content_hash TEXT NOT NULL, uri TEXT, source TEXT, effective_date TEXT, checked TEXT,
     collection TEXT, access TEXT NOT NULL DEFAULT 'public', supersedes TEXT, jurisdiction TEXT,
-    marks TEXT NOT NULL DEFAULT ''
+    marks TEXT NOT NULL DEFAULT '',
+    -- Last: what lies behind it is reached through all of its pages.
+    text TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS chunks (
     -- Made from the document's text: an id found in a derived index means this very
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body'
 );
 CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes IS NOT NULL;
--- What scopes ask for: in the table it lies behind the text, pages further on.
+-- What scopes ask for: the rows of the table, each with the text's beginning, fill a page each.
 CREATE INDEX IF NOT EXISTS scopes
     ON documents (id, language, access, collection, effective_date);
 CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
@@ -54,7 +55,13 @@ _MIGRATIONS = {
     ALTER TABLE documents ADD COLUMN jurisdiction TEXT;
     ALTER TABLE documents ADD COLUMN marks TEXT NOT NULL DEFAULT '';
     ALTER TABLE chunks ADD COLUMN kind TEXT NOT NULL DEFAULT 'body';
-    """
+    """,
+    2: """
+    ALTER TABLE documents ADD COLUMN last TEXT NOT NULL DEFAULT '';
+    UPDATE documents SET last = text;
+    ALTER TABLE documents DROP COLUMN text;
+    ALTER TABLE documents RENAME COLUMN last TO text;
+    """,
 }
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.
