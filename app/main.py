@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import chat, documents, health, openai_compat, pages, search
+from app.api import chat, console, documents, health, openai_compat, pages, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
@@ -20,6 +20,7 @@ from app.chat.service import ChatService
 from app.llm.factory import open_client
 from app.ops.descriptors import requests_allowed
 from app.ops.logging import configure_logging
+from app.ops.recent_calls import RecentCalls
 from app.ops.spending import recording
 from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
@@ -50,6 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             chat_service.search_listeners.append(trace_search)
             client.ledger.listeners.append(trace_call)
             stack.enter_context(recording(used.data_dir, client.ledger))
+            recent_calls = RecentCalls()
+            client.ledger.listeners.append(recent_calls.add)
             if used.metrics_port is not None:
                 from app.ops.metrics import exporting  # late: not needed where none is scraped
 
@@ -62,6 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 knowledge_base=knowledge_base,
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
                 max_upload_bytes=used.max_upload_bytes,
+                data_dir=used.data_dir,
+                recent_calls=recent_calls,
                 started=time.monotonic(),
             )
 
@@ -86,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(documents.router)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.include_router(console.router)
     app.mount("/static", pages.PageFiles())
     return app
 

@@ -1,5 +1,6 @@
 """The long-lived objects, as handlers ask for them."""
 
+from pathlib import Path
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
@@ -7,6 +8,7 @@ from fastapi import Depends, Request
 from app.api.admission import Admission
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.ops.recent_calls import RecentCalls
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.records import PUBLIC
 
@@ -19,6 +21,8 @@ class Resources(TypedDict):
     knowledge_base: KnowledgeBase
     admission: Admission
     max_upload_bytes: int
+    data_dir: Path
+    recent_calls: RecentCalls
     started: float
     """`time.monotonic()` at the start, in seconds."""
 

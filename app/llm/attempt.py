@@ -76,6 +76,7 @@ class Attempt:
         if self.side.ai == LLAMA and not self.aside:
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
         self._started = asyncio.get_running_loop().time()
+        self.ledger.under_way[self.side.ai] += 1
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
         try:
@@ -88,6 +89,7 @@ class Attempt:
             failure = error
             raise
         finally:
+            self.ledger.under_way[self.side.ai] -= 1
             finished = self._settle(failure)
         for event in held_back:
             yield event
@@ -151,7 +153,7 @@ class Attempt:
                 cost_usd=finished.cost_usd,
                 saved_usd=finished.saved_usd if outcome == SUCCESS else None,
                 ttft_ms=self._ttft_ms,
-                fallback=self.side.ai == HAIKU and isinstance(self.reason, FailureKind),
+                reason=self.reason,
                 aside=self.aside,
             )
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from app.errors import FailureKind
 from app.events import Usage
 from app.llm.pricing import PriceList
 
@@ -25,6 +26,7 @@ class Entry:
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.
     `model` is the one that answered, where it said so, else the one asked for.
+    `reason` says why it was not the first choice's, as `RouteChosen.fallback_reason` does.
     What was asked `aside` was for the service's own use, no answer to a caller.
     """
 
@@ -38,8 +40,13 @@ class Entry:
     cost_usd: float | None = None
     saved_usd: float | None = None
     ttft_ms: float | None = None
-    fallback: bool = False
+    reason: str | None = None
     aside: bool = False
+
+    @property
+    def fallback(self) -> bool:
+        """Whether Haiku was asked because Llama failed or was left alone."""
+        return self.ai == HAIKU and isinstance(self.reason, FailureKind)
 
 
 Listener = Callable[[Entry], None]
@@ -54,6 +61,8 @@ class Ledger:
         """Calls for an answer, by (`llama-scout` or `haiku`, outcome)."""
         self.asides: Counter[tuple[str, str]] = Counter()
         """Calls for the service's own use, by the same."""
+        self.under_way: Counter[str] = Counter()
+        """Calls that have begun and not ended, by model."""
         self.turns = 0
         """Turns that were to be answered, by whichever model."""
         self.fallback_kinds: Counter[str] = Counter()

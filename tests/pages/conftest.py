@@ -28,9 +28,11 @@ PHONE = {"width": 390, "height": 844}
 
 
 class Opening(Protocol):
-    """Opens a page of the service in a browser that has seen nothing before."""
+    """Opens a page of a service, the shared one unless told, in a browser that has seen nothing."""
 
-    def __call__(self, path: str = "/", **context: Any) -> AbstractAsyncContextManager[Page]: ...
+    def __call__(
+        self, path: str = "/", *, service: str | None = None, **context: Any
+    ) -> AbstractAsyncContextManager[Page]: ...
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -75,9 +77,11 @@ def opening(browser: Browser, service_url: str) -> Opening:
     """What the browser blocks, and what a script throws, fails the test."""
 
     @asynccontextmanager
-    async def opened(path: str = "/", **context: Any) -> AsyncIterator[Page]:
+    async def opened(
+        path: str = "/", *, service: str | None = None, **context: Any
+    ) -> AsyncIterator[Page]:
         used = {"locale": "en-US", "viewport": DESKTOP, **context}
-        private = await browser.new_context(base_url=service_url, **used)
+        private = await browser.new_context(base_url=service or service_url, **used)
         private.set_default_timeout(PATIENCE_MS)
         try:
             page = await private.new_page()

@@ -2,12 +2,14 @@
 
 from typing import Any, Literal
 
+import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Opening
-from tests.upstream import Upstream, llama_says
+from tests.service import stream_chat
+from tests.upstream import Upstream, haiku_says, llama_says, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -49,6 +51,29 @@ async def test_axe_finds_nothing_in_the_chat(
         await page.locator(".citation").first.click()
         await expect(page.get_by_role("dialog")).to_be_visible()
         assert await findings(page) == []
+
+
+@LOOKS
+@SIZES
+async def test_axe_finds_nothing_in_the_console(
+    opening: Opening,
+    upstream: Upstream,
+    service_url: str,
+    viewport: dict[str, int],
+    scheme: Literal["light", "dark"],
+) -> None:
+    upstream.llama(llama_says("Ten."), status(429, {"error": {"code": 429, "message": "x"}}))
+    upstream.haiku(haiku_says("Ten."))
+    async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
+        for _ in range(2):
+            await stream_chat(client, message="How much capital?")
+    async with opening("/console", viewport=viewport, color_scheme=scheme) as page:
+        await expect(page.locator(".chart")).to_have_count(2)
+        await expect(page.get_by_role("button", name="Delete").first).to_be_visible()
+        await page.get_by_text("As a table").click()
+        assert await findings(page) == []
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= viewport["width"]
 
 
 async def test_nothing_is_wider_than_the_smallest_phone(

@@ -71,11 +71,12 @@ async function answer(turn) {
   } finally {
     if (state.calling === calling) state.calling = null;
   }
+  draw();
   if (state.turns.includes(turn)) {
     state.announced = outcome(turn);
     keep(state.turns);
+    draw();
   }
-  draw();
 }
 
 function take(turn, { name, data }) {

@@ -1,7 +1,8 @@
 // What the chat page looks like in a given state.
 
 import { MAX_CHARACTERS } from "./conversation.js";
-import { LANGUAGES, dollars, language, reason, seconds, text } from "./language.js";
+import { languageChoice } from "./language_choice.js";
+import { dollars, language, reason, seconds, text } from "./language.js";
 import { rendered } from "./markdown.js";
 import { html, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
 
@@ -22,13 +23,7 @@ function header(state, actions) {
   return html`<header>
     <h1>ZANTARA <small>${text("subtitle")}</small></h1>
     <div class="actions">
-      <label class="hidden" for="language">${text("language")}</label>
-      <select id="language" @change=${(event) => actions.speak(event.target.value)}>
-        ${Object.entries(LANGUAGES).map(
-          ([code, name]) =>
-            html`<option value=${code} lang=${code} ?selected=${code === language()}>${name}</option>`,
-        )}
-      </select>
+      ${languageChoice(actions.speak)}
       ${state.turns.length
         ? html`<button aria-label=${text("newConversation")} @click=${actions.forget}>
             ${text("newShort")}

@@ -22,7 +22,12 @@ export function setLanguage(code) {
 /** The text under `key`, with `{name}` filled in from `values`; lists and tables as they are. */
 export function text(key, values = {}) {
   const found = TEXTS[current][key];
-  return typeof found !== "string" ? found : found.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return typeof found === "string" ? filled(found, values) : found;
+}
+
+/** `{name}` in a text, filled in from `values`. */
+export function filled(found, values) {
+  return found.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 /** Why the first choice did not answer; a kind that has no words yet is shown as it is. */

@@ -1,5 +1,7 @@
 // Every word of the pages, in the three languages. The keys are the same in each.
 
+import { CONSOLE_TEXTS } from "./console_texts.js";
+
 const en = {
   skip: "Skip to the question",
   language: "Language",
@@ -267,4 +269,8 @@ const id = {
   },
 };
 
-export const TEXTS = { en, it, id };
+export const TEXTS = {
+  en: { ...en, ...CONSOLE_TEXTS.en },
+  it: { ...it, ...CONSOLE_TEXTS.it },
+  id: { ...id, ...CONSOLE_TEXTS.id },
+};
