@@ -2,15 +2,19 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from app.errors import StorageFailed
 from app.retrieval import fingerprints, lexical_index
 
 FILE_NAME = "zantara.db"
 SCHEMA_VERSION = 3
+# A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
+PAGE = 1_000
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -110,6 +114,18 @@ class Database:
         """The reading connection, for the length of the block."""
         with self._read_lock, self._failures():
             yield self._reader
+
+    def paged(
+        self, query: str, values: Collection[Any], parameters: Sequence[Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query whose last `{}` becomes placeholders for a page of values at a time."""
+        rest = iter(values)
+        while page := list(islice(rest, PAGE)):
+            with self.read() as connection:
+                rows = connection.execute(
+                    query.format(",".join("?" * len(page))), (*parameters, *page)
+                ).fetchall()
+            yield from rows
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

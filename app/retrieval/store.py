@@ -10,22 +10,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from functools import cached_property
 from hashlib import blake2b, sha256
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
-
-import numpy as np
 
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
-from app.retrieval import fingerprints, lexical_index
+from app.retrieval import fingerprints, lexical_index, passage_rows, vector_rows
 from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.embedder import Embedder, Vectors
-from app.retrieval.filters import SUPERSEDED, Scope
+from app.retrieval.filters import Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex
 from app.retrieval.outbox import Outbox
@@ -34,22 +32,8 @@ from app.retrieval.records import Change, Document, Identity, Partition, Stats, 
 # 262,144 chunks in a document of 20 MB; two of 10,000 documents clash once in 700,000 times.
 _POSITION_BITS = 18
 
-# A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
-_PAGE = 1_000
-
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _DOCUMENT_MARKS = ", ".join("?" for _ in fields(Document))
-
-_PASSAGES = (
-    "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
-    "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction "
-    "FROM chunks c JOIN documents d ON d.id = c.document_id"
-)
-_PARTITION = f"d.language, d.access, {SUPERSEDED}"
-_VECTORS = (
-    f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608
-    "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key"
-)
 
 
 def vector_key(embedder_name: str, text: str) -> str:
@@ -137,12 +121,12 @@ class Store:
     def keep_vectors(self, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors by key, before any chunk uses them."""
         with self._database.transaction() as connection:
-            _insert_vectors(connection, vectors)
+            vector_rows.insert(connection, vectors)
 
     def known_vectors(self, keys: Collection[str]) -> dict[str, Vectors]:
         """Those of the keys that have a vector, with it."""
         query = "SELECT key, vector FROM vectors WHERE key IN ({})"
-        return {key: _vector(blob) for key, blob in self._paged(query, keys)}
+        return {key: vector_rows.decode(blob) for key, blob in self._database.paged(query, keys)}
 
     def replace_document(
         self,
@@ -161,8 +145,8 @@ class Store:
         """
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
-            affected |= _affected(connection, document.id)
-            before = _places(connection, affected)
+            affected |= vector_rows.affected(connection, document.id)
+            before = vector_rows.places(connection, affected)
             unused = self._remove(connection, document.id)
             connection.execute(
                 f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608
@@ -170,7 +154,7 @@ class Store:
             )
             if fingerprint:
                 fingerprints.add(connection, document.id, fingerprint)
-            _insert_vectors(connection, {key: vectors[key] for key in keys})
+            vector_rows.insert(connection, {key: vectors[key] for key in keys})
             self.outbox.note(connection, document.id, version)
             ids = _chunk_ids(document, len(chunks))
             connection.executemany(
@@ -184,19 +168,19 @@ class Store:
             )
             texts = (chunk.embedded_text for chunk in chunks)
             self._lexical.add(connection, document.language, zip(ids, texts, strict=True))
-            _drop_unused_vectors(connection, unused)
-            return _change(connection, affected, before)
+            vector_rows.drop_unused(connection, unused)
+            return vector_rows.change(connection, affected, before)
 
     def delete_document(self, document_id: str) -> Change | None:
         """None when there is no such document."""
         with self._database.transaction() as connection:
-            affected = _affected(connection, document_id)
+            affected = vector_rows.affected(connection, document_id)
             if not affected:
                 return None
-            before = _places(connection, affected)
-            _drop_unused_vectors(connection, self._remove(connection, document_id))
+            before = vector_rows.places(connection, affected)
+            vector_rows.drop_unused(connection, self._remove(connection, document_id))
             self.outbox.note(connection, document_id, None)
-            return _change(connection, affected, before)
+            return vector_rows.change(connection, affected, before)
 
     def _remove(self, connection: sqlite3.Connection, document_id: str) -> list[str]:
         """Forget a document; the keys of its vectors, which may not be needed any more."""
@@ -250,7 +234,7 @@ class Store:
             ).fetchall()
             fingerprint = fingerprints.of_document(connection, document_id)
         chunks, keys = [Chunk(*row[:6]) for row in rows], [row[6] for row in rows]
-        vectors = {row[6]: _vector(row[7]) for row in rows}
+        vectors = {row[6]: vector_rows.decode(row[7]) for row in rows}
         return Contents(document, chunks, keys, vectors, fingerprint)
 
     def identity(self, document_id: str) -> Identity | None:
@@ -287,56 +271,23 @@ class Store:
 
         An index that lags behind the store may name such chunks.
         """
-        condition, parameters = scope.condition()
-        query = f"{_PASSAGES} WHERE {condition} AND c.id IN ({{}})"
-        return {row[0]: Passage(*row[1:]) for row in self._paged(query, chunk_ids, parameters)}
+        return passage_rows.passages(self._database, chunk_ids, scope)
 
     def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
         """The whole section round each passage that is only a part of one, by its place."""
-        found: dict[int, Section] = {}
-        with self._database.read() as connection:
-            for place, passage in enumerate(passages):
-                pieces = connection.execute(
-                    "SELECT position, start, end, text FROM chunks "
-                    "WHERE document_id = ? AND section = ? ORDER BY position",
-                    (passage.document_id, passage.section),
-                ).fetchall()
-                run = _run_round(pieces, passage.start)
-                if len(run) > 1:
-                    text = "\n".join(piece[3] for piece in run)
-                    found[place] = Section(run[0][1], run[-1][2], text)
-        return found
+        return passage_rows.sections(self._database, passages)
 
     def chunk_ids(self) -> dict[Partition, set[int]]:
         """Every chunk's id, by partition."""
-        with self._database.read() as connection:
-            partitions = {
-                row[0]: _partition(row[1:])
-                for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608
-            }
-            chunks = connection.execute("SELECT document_id, id FROM chunks").fetchall()
-        by_partition: dict[Partition, set[int]] = {}
-        for document_id, chunk_id in chunks:
-            by_partition.setdefault(partitions[document_id], set()).add(chunk_id)
-        return by_partition
+        return vector_rows.chunk_ids(self._database)
 
     def stored_vectors(self, chunk_ids: Collection[int]) -> Iterator[StoredVector]:
         """The chunks with their vectors, in no order."""
-        for row in self._paged(f"{_VECTORS} WHERE c.id IN ({{}})", chunk_ids):
-            yield _stored_vector(row)
+        return vector_rows.of_chunks(self._database, chunk_ids)
 
     def all_vectors(self) -> Iterator[list[StoredVector]]:
         """Every chunk with its vector, a page at a time."""
-        last = 0
-        while True:
-            with self._database.read() as connection:
-                rows = connection.execute(
-                    f"{_VECTORS} WHERE c.id > ? ORDER BY c.id LIMIT ?", (last, _PAGE)
-                ).fetchall()
-            if not rows:
-                return
-            yield [_stored_vector(row) for row in rows]
-            last = rows[-1][0]
+        return vector_rows.pages(self._database)
 
     def embedded_texts(self) -> dict[int, str]:
         """What the embedder is given for each chunk, by chunk id."""
@@ -344,91 +295,9 @@ class Store:
             rows = connection.execute("SELECT id, section, start, end, text FROM chunks").fetchall()
         return {row[0]: Chunk(*row[1:]).embedded_text for row in rows}
 
-    def _paged(
-        self, query: str, values: Collection[Any], parameters: Sequence[Any] = ()
-    ) -> Iterator[tuple[Any, ...]]:
-        """Rows of a query whose last `{}` becomes placeholders for a page of values at a time."""
-        rest = iter(values)
-        while page := list(islice(rest, _PAGE)):
-            with self._database.read() as connection:
-                rows = connection.execute(
-                    query.format(",".join("?" * len(page))), (*parameters, *page)
-                ).fetchall()
-            yield from rows
-
 
 def _identity_of(embedder: Embedder) -> str:
     return f"{embedder.name} ({embedder.dimension} dimensions)"
-
-
-def _run_round(pieces: Sequence[tuple[Any, ...]], start: int) -> list[tuple[Any, ...]]:
-    """The piece that begins at `start`, with those that follow one another round it.
-
-    Two sections of a document may have one heading; a piece is (position, start, …).
-    """
-    run: list[tuple[Any, ...]] = []
-    for piece in pieces:
-        if run and piece[0] != run[-1][0] + 1:
-            if any(member[1] == start for member in run):
-                break
-            run = []
-        run.append(piece)
-    return run if any(member[1] == start for member in run) else []
-
-
-def _vector(blob: bytes) -> Vectors:
-    return np.frombuffer(blob, dtype=np.float32)
-
-
-def _partition(columns: Sequence[Any]) -> Partition:
-    language, access, superseded = columns
-    return Partition(language, access, bool(superseded))
-
-
-def _stored_vector(row: tuple[Any, ...]) -> StoredVector:
-    return StoredVector(row[0], row[1], _partition(row[3:]), _vector(row[2]))
-
-
-def _affected(connection: sqlite3.Connection, document_id: str) -> set[str]:
-    """A stored document, and the one that it supersedes: removed, it gives that one back."""
-    row = connection.execute(
-        "SELECT id, supersedes FROM documents WHERE id = ?", (document_id,)
-    ).fetchone()
-    return {name for name in row or () if name}
-
-
-def _vectors_of(
-    connection: sqlite3.Connection, document_ids: Collection[str]
-) -> Iterator[StoredVector]:
-    marks = ",".join("?" * len(document_ids))
-    query = f"{_VECTORS} WHERE d.id IN ({marks})"
-    return map(_stored_vector, connection.execute(query, list(document_ids)))
-
-
-def _places(
-    connection: sqlite3.Connection, document_ids: Collection[str]
-) -> set[tuple[Partition, int]]:
-    return {(row.partition, row.chunk_id) for row in _vectors_of(connection, document_ids)}
-
-
-def _change(
-    connection: sqlite3.Connection,
-    document_ids: Collection[str],
-    before: Collection[tuple[Partition, int]],
-) -> Change:
-    """What became of documents whose chunks were in these places before."""
-    now = list(_vectors_of(connection, document_ids))
-    removed: dict[Partition, list[int]] = {}
-    for partition, chunk_id in set(before) - {(row.partition, row.chunk_id) for row in now}:
-        removed.setdefault(partition, []).append(chunk_id)
-    return Change([row for row in now if (row.partition, row.chunk_id) not in before], removed)
-
-
-def _insert_vectors(connection: sqlite3.Connection, vectors: Mapping[str, Vectors]) -> None:
-    connection.executemany(
-        "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
-        ((key, vector.tobytes()) for key, vector in vectors.items()),
-    )
 
 
 def _chunk_ids(document: Document, count: int) -> Sequence[int]:
@@ -439,11 +308,3 @@ def _chunk_ids(document: Document, count: int) -> Sequence[int]:
     number = int.from_bytes(blake2b(whole.encode(), digest_size=8).digest())
     first = number >> (_POSITION_BITS + 1) << _POSITION_BITS
     return range(first, first + count)
-
-
-def _drop_unused_vectors(connection: sqlite3.Connection, keys: Collection[str]) -> None:
-    connection.executemany(
-        "DELETE FROM vectors WHERE key = ?1 "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = ?1)",
-        ((key,) for key in keys),
-    )

@@ -1,0 +1,122 @@
+"""Vectors as the store keeps them: rows with the partition of the index that they belong to.
+
+The functions that write work on a connection, within the store's transaction.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from app.retrieval.database import PAGE, Database
+from app.retrieval.embedder import Vectors
+from app.retrieval.filters import SUPERSEDED
+from app.retrieval.records import Change, Partition, StoredVector
+
+_PARTITION = f"d.language, d.access, {SUPERSEDED}"
+_VECTORS = (
+    f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608
+    "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key"
+)
+
+
+def of_chunks(database: Database, chunk_ids: Collection[int]) -> Iterator[StoredVector]:
+    """The chunks with their vectors, in no order."""
+    return map(_row, database.paged(f"{_VECTORS} WHERE c.id IN ({{}})", chunk_ids))
+
+
+def pages(database: Database) -> Iterator[list[StoredVector]]:
+    """Every chunk with its vector, a page at a time."""
+    last = 0
+    while True:
+        with database.read() as connection:
+            rows = connection.execute(
+                f"{_VECTORS} WHERE c.id > ? ORDER BY c.id LIMIT ?", (last, PAGE)
+            ).fetchall()
+        if not rows:
+            return
+        yield [_row(row) for row in rows]
+        last = rows[-1][0]
+
+
+def chunk_ids(database: Database) -> dict[Partition, set[int]]:
+    """Every chunk's id, by partition."""
+    with database.read() as connection:
+        partitions = {
+            row[0]: _partition(row[1:])
+            for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608
+        }
+        chunks = connection.execute("SELECT document_id, id FROM chunks").fetchall()
+    by_partition: dict[Partition, set[int]] = {}
+    for document_id, chunk_id in chunks:
+        by_partition.setdefault(partitions[document_id], set()).add(chunk_id)
+    return by_partition
+
+
+def of_documents(
+    connection: sqlite3.Connection, document_ids: Collection[str]
+) -> Iterator[StoredVector]:
+    """The chunks of documents, in no order."""
+    marks = ",".join("?" * len(document_ids))
+    query = f"{_VECTORS} WHERE d.id IN ({marks})"
+    return map(_row, connection.execute(query, list(document_ids)))
+
+
+def places(
+    connection: sqlite3.Connection, document_ids: Collection[str]
+) -> set[tuple[Partition, int]]:
+    """Where the chunks of documents are in an index."""
+    return {(row.partition, row.chunk_id) for row in of_documents(connection, document_ids)}
+
+
+def affected(connection: sqlite3.Connection, document_id: str) -> set[str]:
+    """A stored document, and the one that it supersedes: removed, it gives that one back."""
+    row = connection.execute(
+        "SELECT id, supersedes FROM documents WHERE id = ?", (document_id,)
+    ).fetchone()
+    return {name for name in row or () if name}
+
+
+def change(
+    connection: sqlite3.Connection,
+    document_ids: Collection[str],
+    before: Collection[tuple[Partition, int]],
+) -> Change:
+    """What became of documents whose chunks were in these places before."""
+    now = list(of_documents(connection, document_ids))
+    removed: dict[Partition, list[int]] = {}
+    for partition, chunk_id in set(before) - {(row.partition, row.chunk_id) for row in now}:
+        removed.setdefault(partition, []).append(chunk_id)
+    return Change([row for row in now if (row.partition, row.chunk_id) not in before], removed)
+
+
+def insert(connection: sqlite3.Connection, vectors: Mapping[str, Vectors]) -> None:
+    """Keep vectors by key; one that is there already is left."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
+        ((key, vector.tobytes()) for key, vector in vectors.items()),
+    )
+
+
+def drop_unused(connection: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Forget the vectors that no chunk has any more."""
+    connection.executemany(
+        "DELETE FROM vectors WHERE key = ?1 "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = ?1)",
+        ((key,) for key in keys),
+    )
+
+
+def decode(blob: bytes) -> Vectors:
+    """A vector as `insert` wrote it."""
+    return np.frombuffer(blob, dtype=np.float32)
+
+
+def _partition(columns: Sequence[Any]) -> Partition:
+    language, access, superseded = columns
+    return Partition(language, access, bool(superseded))
+
+
+def _row(row: tuple[Any, ...]) -> StoredVector:
+    return StoredVector(row[0], row[1], _partition(row[3:]), decode(row[2]))
