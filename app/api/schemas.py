@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.chat.service import DEFAULT_TOP_K, Turn
+from app.chat.service_tools import TOOL_NAMES, ToolName
 from app.events import Message
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, Model
 from app.retrieval.filters import SearchFilters
@@ -90,6 +91,10 @@ class ChatIn(Body):
     )
     top_k: int = Field(default=DEFAULT_TOP_K, ge=1, le=50, description="Passages at the most.")
     filters: FiltersIn = FiltersIn()
+    tools: bool | list[ToolName] = Field(
+        default=False,
+        description="Let the model use the service's own tools, all or these: then Haiku answers.",
+    )
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -98,6 +103,12 @@ class ChatIn(Body):
         if self.messages is not None and self.messages[-1].role != "user":
             raise ValueError("the last of messages must be the user's question")
         return self
+
+    def service_tools(self) -> tuple[ToolName, ...]:
+        """The tools that may be used, each once."""
+        if isinstance(self.tools, bool):
+            return TOOL_NAMES if self.tools else ()
+        return tuple(dict.fromkeys(self.tools))
 
     def turn(self) -> Turn:
         """The turn that this asks for."""
@@ -112,4 +123,5 @@ class ChatIn(Body):
             temperature=self.temperature,
             top_k=self.top_k,
             filters=self.filters.as_filters(),
+            service_tools=self.service_tools(),
         )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -14,6 +14,8 @@ from app.chat.lookup import Lookup
 from app.chat.packing import pack
 from app.chat.prompt import TOOLS, compose, last_question
 from app.chat.rewriting import QuestionRewriter
+from app.chat.service_tools import ServiceTools, ToolName
+from app.chat.tool_loop import Limits, ToolLoop
 from app.errors import AnswerUnavailable, IndexNotReady
 from app.events import (
     AiName,
@@ -30,7 +32,7 @@ from app.events import (
 )
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
-from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
+from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
@@ -63,6 +65,8 @@ class Turn:
     """The caller's access groups."""
     toolbox: Toolbox = NO_TOOLS
     """The caller's own tools: their calls are handed back to it."""
+    service_tools: tuple[ToolName, ...] = ()
+    """The service's own tools that the model may use; the caller's are not, then."""
 
     @property
     def asked(self) -> tuple[Message, ...]:
@@ -113,28 +117,50 @@ class ChatService:
             listener(search)
         yield Retrieved(found.passages, degraded)
         sections = await self._knowledge_base.sections(found.passages)
-        prompt_for = partial(self._prompt, turn, found.passages, sections)
-        events = self._client.route(
-            prompt_for, turn.model, turn.max_tokens, turn.temperature, turn.toolbox, whole=whole
-        )
+        loop = self._tool_loop(turn, found) if turn.service_tools else None
+        events = self._answer(turn, found, sections, loop, whole=whole)
         try:
             async with aclosing(events):
                 async for event in events:
                     yield event
         except AnswerUnavailable as error:
-            if not self._extractive_fallback:
-                raise
-            if not (found.passages or found.small_talk):
-                message = f"{error}, and nothing was found to quote"
-                raise AnswerUnavailable(message, error.failures) from error
             for extract in self._extract(found, error):
-                yield extract
+                yield loop.quoting(extract) if loop else extract
+
+    def _answer(
+        self,
+        turn: Turn,
+        found: SearchResult,
+        sections: Mapping[int, Section],
+        loop: ToolLoop | None,
+        *,
+        whole: bool,
+    ) -> AsyncGenerator[Event]:
+        rules = loop.rules if loop else TOOLS if turn.toolbox.tools else None
+
+        def prompt_for(since: Sequence[Message]) -> PromptFor:
+            grown = replace(turn, messages=(*turn.messages, *since))
+            return partial(self._prompt, grown, found.passages, sections, rules)
+
+        limits = Limits(turn.model, turn.max_tokens, turn.temperature)
+        if loop:
+            may_quote = self._may_quote(found)
+            return loop.run(prompt_for, limits, whole=whole, may_quote=may_quote)
+        return self._client.route(
+            prompt_for(()), turn.model, turn.max_tokens, turn.temperature, turn.toolbox, whole=whole
+        )
+
+    def _tool_loop(self, turn: Turn, found: SearchResult) -> ToolLoop:
+        filters = turn.filters or SearchFilters()
+        tools = ServiceTools(self._knowledge_base, turn.service_tools, filters, turn.groups)
+        return ToolLoop(self._client, tools, found.passages)
 
     def _prompt(
         self,
         turn: Turn,
         passages: Sequence[Passage],
         sections: Mapping[int, Section],
+        tool_rules: str | None,
         ai: AiName,
         tokens: int,
     ) -> Prompt:
@@ -144,7 +170,6 @@ class ChatService:
         # Half of what a small window leaves is the conversation's.
         budget = min(self._passage_tokens[ai] * CHARACTERS_PER_TOKEN, room // 2)
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)
-        tool_rules = TOOLS if turn.toolbox.tools else None
         return compose(turn.messages, extracts, tokens, turn.instructions, tool_rules)
 
     async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
@@ -155,7 +180,16 @@ class ChatService:
             return SearchResult(passages=()), True
         return found, found.degraded
 
+    def _may_quote(self, found: SearchResult) -> bool:
+        return self._extractive_fallback and bool(found.passages or found.small_talk)
+
     def _extract(self, found: SearchResult, error: AnswerUnavailable) -> list[Event]:
+        """The answer without a model. Raises `error` where none may be given."""
+        if not self._extractive_fallback:
+            raise error
+        if not self._may_quote(found):
+            message = f"{error}, and nothing was found to quote"
+            raise AnswerUnavailable(message, error.failures) from error
         last = list(error.failures.values())[-1:]
         reason = last[0].kind if last else "no_ai_configured"
         logger.warning("answering without a model", reason=reason)

@@ -1,5 +1,7 @@
 """The answer object, and the fold that makes it from a turn's events."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 from app.events import (
@@ -13,6 +15,7 @@ from app.events import (
     RouteChosen,
     TextDelta,
     ToolCall,
+    ToolRan,
 )
 
 
@@ -30,8 +33,19 @@ class Source(BaseModel):
     text: str
 
 
+class ToolUse(BaseModel):
+    """One of the service's own tools, as the model used it."""
+
+    id: str = Field(description="The call's, as the model gave it.")
+    name: str
+    arguments: dict[str, Any]
+    ok: bool = Field(description="False: it failed, and the model was told so.")
+    duration_ms: float
+    result: str = Field(description="What the model was told, shortened.")
+
+
 class TokenUsage(BaseModel):
-    """Tokens of the call that gave the answer."""
+    """Tokens of the call that gave the answer; of all its steps where tools were used."""
 
     input_tokens: int
     output_tokens: int
@@ -50,9 +64,11 @@ class Answer(BaseModel):
     degraded: bool = Field(description="True when no model or only half of the search answered.")
     sources: list[Source]
     used_rag: bool
+    tools: list[ToolUse] = Field(description="The service's own tools that the model used.")
     usage: TokenUsage
     cost_usd: float | None = Field(
-        description="US dollars of the call that finished the answer; null when no price is known."
+        description="US dollars of the call that finished the answer, or of all steps where tools "
+        "were used; null when no price is known."
     )
     saved_usd: float | None = Field(description="US dollars less than on Haiku.")
     ttft_ms: float | None = Field(description="Time to the model's first token.")
@@ -67,6 +83,7 @@ class AnswerFold:
         self.sources: list[Source] = []
         self.text: list[str] = []
         self.tool_calls: list[ToolCall] = []
+        self.tools: list[ToolUse] = []
         self._retrieved = Retrieved(())
         self._route: RouteChosen | None = None
         self._finished: Finished | None = None
@@ -83,6 +100,10 @@ class AnswerFold:
                 self.text.append(event.text)
             case Finished():
                 self._finished = event
+            case ToolRan():
+                self.tools.append(tool_use(event))
+                known = len(self.sources) + 1
+                self.sources += [source(n, p) for n, p in enumerate(event.passages, known)]
             case ToolCall():
                 self.tool_calls.append(event)
             case Failed():
@@ -102,6 +123,7 @@ class AnswerFold:
             finish_reason=finished.finish_reason,
             degraded=self._retrieved.degraded or route.ai_used == "extractive",
             sources=self.sources,
+            tools=self.tools,
             used_rag=bool(self.sources),
             usage=TokenUsage(
                 input_tokens=finished.usage.input_tokens,
@@ -114,6 +136,18 @@ class AnswerFold:
             latency_ms=round(latency_ms, 1),
             request_id=request_id,
         )
+
+
+def tool_use(event: ToolRan) -> ToolUse:
+    """A tool's end, as the caller is shown it."""
+    return ToolUse(
+        id=event.id,
+        name=event.name,
+        arguments=dict(event.arguments),
+        ok=event.ok,
+        duration_ms=round(event.duration_ms, 1),
+        result=event.result,
+    )
 
 
 def source(n: int, passage: Passage) -> Source:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta
+from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta, ToolRan
 from app.wire.answer import AnswerFold
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -36,6 +36,9 @@ async def frames(
 ) -> AsyncGenerator[bytes]:
     """`sources`, `route`, `delta`…, then one `done` or one `error`.
 
+    Between them a `tool` for each of the service's own that the model used, and after one
+    that found more the `sources` again, all of them.
+
     `started` is when the request came, in `time.perf_counter()` seconds.
     """
     fold = AnswerFold()
@@ -47,6 +50,10 @@ async def frames(
                     yield frame("delta", {"text": event.text})
                 case Retrieved():
                     yield frame("sources", [s.model_dump() for s in fold.sources])
+                case ToolRan():
+                    yield frame("tool", fold.tools[-1].model_dump())
+                    if event.passages:
+                        yield frame("sources", [s.model_dump() for s in fold.sources])
                 case RouteChosen():
                     yield frame("route", event)
                 case Finished():

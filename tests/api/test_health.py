@@ -133,7 +133,7 @@ async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: S
     assert body["version"]
     assert body["uptime_s"] >= 0
     assert body["knowledge"]["ready"] is True
-    assert body["knowledge"]["documents"] == 30
+    assert body["knowledge"]["documents"] == 31
     assert body["knowledge"]["chunks"] > 100
     assert body["providers"]["llama-scout"]["circuit"] == "closed"
 

@@ -50,7 +50,7 @@ async def test_what_prometheus_reads_is_what_the_ledger_holds(
     assert figures['zantara_circuit_state{ai="haiku",state="closed"}'] == 1
     assert figures['zantara_circuit_state{ai="haiku",state="open"}'] == 0
     assert figures["zantara_index_ready"] == 1
-    assert figures["zantara_documents"] == 30
+    assert figures["zantara_documents"] == 31
     assert figures['zantara_retrieval_duration_seconds_count{degraded="false"}'] == 2
     assert public.status_code == 404
 

@@ -1,0 +1,203 @@
+"""A turn in which the model may use the service's own tools, in a bounded number of steps.
+
+Each step is one call of a model. What it calls is carried out at once and in parallel, and told
+to it in the next step, inside a fence made afresh for each turn: documents are written by others.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from app.chat.service_tools import ServiceTools, ToolFailed
+from app.chat.spending import Spent
+from app.chat.tool_results import Ended, ToolResults
+from app.errors import AnswerUnavailable, FailureKind, ProviderError
+from app.events import (
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    LLMEvent,
+    Message,
+    Passage,
+    RouteChosen,
+    TextDelta,
+    ToolCall,
+    ToolRan,
+)
+from app.llm.llama_scout_client import LlamaScoutClient, Model
+from app.llm.provider import PromptFor
+from app.llm.tools import Toolbox
+
+logger = structlog.stdlib.get_logger(__name__)
+
+MAX_STEPS = 5
+"""Calls of a model in one turn; in the last one it may use no tool any more."""
+MAX_CALLS_A_STEP = 8
+TOOL_LIMIT_S = 10.0
+
+StepPrompt = Callable[[Sequence[Message]], PromptFor]
+"""Makes the prompt of a step from what was called and returned since the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the caller asked of the model, for every step."""
+
+    model: Model
+    max_tokens: int
+    temperature: float | None
+
+
+@dataclass(slots=True)
+class _Step:
+    text: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    finished: Finished | None = None
+
+
+class ToolLoop:
+    """One turn, with the passages that it has already. `spent` and `said` add up its steps."""
+
+    def __init__(
+        self,
+        client: LlamaScoutClient,
+        tools: ServiceTools,
+        passages: Sequence[Passage],
+    ) -> None:
+        self.spent = Spent()
+        self.said = ""
+        self._client = client
+        self._tools = tools
+        self._results = ToolResults(passages)
+        self._deadline = client.deadline()
+        self._route: RouteChosen | None = None
+
+    @property
+    def rules(self) -> str:
+        """What the model is told of the tools."""
+        return self._results.rules
+
+    async def run(
+        self, prompt_for: StepPrompt, limits: Limits, *, whole: bool, may_quote: bool
+    ) -> AsyncGenerator[LLMEvent | ToolRan]:
+        """The turn's events, as those of one call. Raises as `LlamaScoutClient.route` does.
+
+        Where a later step gets no answer: `AnswerUnavailable` too if the service `may_quote`
+        instead, and with `whole`; else the stream ends in `Failed`.
+        """
+        since: list[Message] = []
+        for n in range(1, MAX_STEPS + 1):
+            toolbox = Toolbox(self._tools.definitions, "none" if n == MAX_STEPS else "auto")
+            step = _Step()
+            events = self._client.route(
+                prompt_for(since),
+                limits.model,
+                limits.max_tokens,
+                limits.temperature,
+                toolbox,
+                whole=whole,
+                deadline=self._deadline,
+            )
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        if shown := self._shown(event, step):
+                            yield shown
+            except (AnswerUnavailable, ProviderError) as error:
+                if n == 1 or whole or (may_quote and isinstance(error, AnswerUnavailable)):
+                    raise
+                yield Failed(_kind(error), str(error), self.said)
+                return
+            if step.finished is None:
+                return  # it broke off, as the last event said
+            self.said = joined(self.said, step.text)
+            self.spent.add(step.finished)
+            if not step.calls or n == MAX_STEPS:
+                yield self._end(step.finished, cut_short=bool(step.calls))
+                return
+            told = [self._results.told(run) for run in await self._carried_out(step.calls)]
+            for ran, _ in told:
+                yield ran
+            since += [
+                Message("assistant", step.text, tuple(step.calls)),
+                Message("user", "", tool_results=tuple(result for _, result in told)),
+            ]
+
+    def quoting(self, event: Event) -> Event:
+        """An event of the answer without a model, after what the steps said and cost."""
+        match event:
+            case TextDelta():
+                return TextDelta(f"\n\n{event.text}") if self.said else event
+            case Finished():
+                self.spent.add(event)
+                return self.spent.summed(event)
+        return event
+
+    def _shown(self, event: LLMEvent, step: _Step) -> LLMEvent | None:
+        """What the caller sees of a step's event, which is noted."""
+        match event:
+            case RouteChosen():
+                same = self._route is not None and self._route.ai_used == event.ai_used
+                self._route = event
+                return None if same else event
+            case TextDelta():
+                between = "\n\n" if self.said and not step.text else ""
+                step.text += event.text
+                return TextDelta(between + event.text)
+            case ToolCall():
+                step.calls.append(event)
+            case Finished():
+                step.finished = event
+            case Failed():
+                return replace(event, partial_text=joined(self.said, event.partial_text))
+        return None
+
+    def _end(self, last: Finished, *, cut_short: bool) -> Finished:
+        if not self.said:
+            assert self._route is not None, "a call that finished chose a route first"
+            empty = ProviderError(FailureKind.EMPTY, "called tools to the last step")
+            raise AnswerUnavailable("the model gave no answer", {self._route.ai_used: empty})
+        reason = FinishReason.STOP if cut_short else last.finish_reason
+        return replace(self.spent.summed(last), finish_reason=reason)
+
+    async def _carried_out(self, calls: Sequence[ToolCall]) -> list[Ended]:
+        started = time.perf_counter()
+        runs = await asyncio.gather(*(self._run(call) for call in calls[:MAX_CALLS_A_STEP]))
+        refused = f"more than {MAX_CALLS_A_STEP} calls at once"
+        runs += [Ended(call, None, refused, 0.0) for call in calls[MAX_CALLS_A_STEP:]]
+        logger.info(
+            "tools ran",
+            tools=[call.name for call in calls],
+            errors=[run.error for run in runs if run.error],
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return runs
+
+    async def _run(self, call: ToolCall) -> Ended:
+        started = time.perf_counter()
+        outcome, error = None, ""
+        until = min(asyncio.get_running_loop().time() + TOOL_LIMIT_S, self._deadline)
+        try:
+            async with asyncio.timeout_at(until):
+                outcome = await self._tools.run(call.name, call.arguments)
+        except ToolFailed as failure:
+            error = str(failure)
+        except TimeoutError:
+            error = f"took longer than {TOOL_LIMIT_S:g} s"
+        return Ended(call, outcome, error, (time.perf_counter() - started) * 1000)
+
+
+def _kind(error: AnswerUnavailable | ProviderError) -> str:
+    if isinstance(error, ProviderError):
+        return error.kind
+    return next((failure.kind for failure in reversed(error.failures.values())), "unavailable")
+
+
+def joined(said: str, text: str) -> str:
+    """What was said in two steps."""
+    return "\n\n".join(filter(None, [said, text]))
