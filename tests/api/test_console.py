@@ -42,7 +42,7 @@ async def test_spending_that_cannot_be_read_leaves_the_rest(
 
     assert state.status_code == 200
     assert state.json()["days"] is None
-    assert state.json()["documents"] == 30
+    assert state.json()["documents"] == 31
 
 
 SPOKEN_FOR = (
