@@ -33,6 +33,8 @@ while True:
     except urllib.error.HTTPError:
         time.sleep(0.1)
 print("documents", ask("/health")["knowledge"]["documents"])
+page = urllib.request.urlopen("http://127.0.0.1:8080/static/chat.js", timeout=120)
+print("page", page.headers["content-type"])
 print("answer", ask("/chat", b'{"message": "Quanto capitale serve per una PT PMA?"}')["answer"])
 PYTHON
 kill -TERM %1 && wait %1 && echo "ended with $?"
@@ -94,6 +96,7 @@ def test_the_image_serves_as_nobody_with_a_root_that_cannot_be_written(tmp_path:
     lines = printed.splitlines()
     assert "healthy" in lines
     assert "documents 30" in lines
+    assert "page text/javascript; charset=utf-8" in lines
     assert "10 miliardi di rupie" in printed
     assert "ended with 0" in lines
     assert "Chroma beats" in lines
