@@ -13,7 +13,7 @@ help: ## List the commands
 run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
 	$(BIN)/zantara serve
 
-test: .venv/dev .venv/bin/promtool .venv/bin/chromium ## Run all tests: no key, no network
+test: .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/clients ## Run all tests: no key, no network
 	$(BIN)/pytest
 
 check: .venv/dev ## Lint, types, import directions, shell scripts
@@ -42,12 +42,19 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 		--upgrade pyproject.toml --group eval -c requirements.lock -o requirements-eval.lock
 	echo 'uv>=0.13,<0.14' | $(BIN)/uv pip compile -q --universal --python-version 3.11 \
 		--generate-hashes --upgrade - -o requirements-uv.lock
+	rm -f tests/clients/package-lock.json
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --prefix tests/clients --package-lock-only --silent
 
 .venv/bin/promtool: .venv/uv
 	scripts/install-promtool.sh $@
 
 .venv/bin/chromium: .venv/uv
 	scripts/install-chromium.sh $@
+
+# The official clients of other languages that the tests drive, in tests/clients/node_modules.
+.venv/clients: .venv/dev tests/clients/package-lock.json
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix tests/clients --silent --no-audit --no-fund
+	touch $@
 
 # Each stamp is made again when what it was made from changes.
 .venv/uv: requirements-uv.lock

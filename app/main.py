@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
-from app.api import chat, console, documents, health, openai_compat, pages, search
+from app.api import ai_sdk, chat, console, documents, health, openai_compat, pages, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
@@ -87,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_error_handlers(app)
     app.include_router(chat.router)
     app.include_router(openai_compat.router)
+    app.include_router(ai_sdk.router)
     app.include_router(search.router)
     app.include_router(documents.router)
     app.include_router(health.router)

@@ -76,14 +76,9 @@ class FiltersIn(Body):
         )
 
 
-class ChatIn(Body):
-    """A question, alone (`message`) or with what was said before it (`messages`)."""
+class TurnOptions(Body):
+    """How a question is to be answered."""
 
-    message: Text | None = None
-    messages: list[MessageIn] | None = Field(
-        default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
-    )
-    stream: bool = False
     model: Model = "auto"
     max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] = DEFAULT_MAX_TOKENS
     temperature: float | None = Field(
@@ -96,6 +91,35 @@ class ChatIn(Body):
         description="Let the model use the service's own tools, all or these: then Haiku answers.",
     )
 
+    def turn_of(self, messages: tuple[Message, ...], instructions: str | None = None) -> Turn:
+        """The turn of this conversation with these options."""
+        return Turn(
+            messages=messages,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            filters=self.filters.as_filters(),
+            instructions=instructions,
+            service_tools=self._service_tools(),
+        )
+
+    def _service_tools(self) -> tuple[ToolName, ...]:
+        """The tools that may be used, each once."""
+        if isinstance(self.tools, bool):
+            return TOOL_NAMES if self.tools else ()
+        return tuple(dict.fromkeys(self.tools))
+
+
+class ChatIn(TurnOptions):
+    """A question, alone (`message`) or with what was said before it (`messages`)."""
+
+    message: Text | None = None
+    messages: list[MessageIn] | None = Field(
+        default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
+    )
+    stream: bool = False
+
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.message is None) == (self.messages is None):
@@ -104,24 +128,8 @@ class ChatIn(Body):
             raise ValueError("the last of messages must be the user's question")
         return self
 
-    def service_tools(self) -> tuple[ToolName, ...]:
-        """The tools that may be used, each once."""
-        if isinstance(self.tools, bool):
-            return TOOL_NAMES if self.tools else ()
-        return tuple(dict.fromkeys(self.tools))
-
     def turn(self) -> Turn:
         """The turn that this asks for."""
         if self.message is not None:
-            messages: tuple[Message, ...] = (Message("user", self.message),)
-        else:
-            messages = tuple(Message(m.role, m.content) for m in self.messages or ())
-        return Turn(
-            messages=messages,
-            model=self.model,
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            filters=self.filters.as_filters(),
-            service_tools=self.service_tools(),
-        )
+            return self.turn_of((Message("user", self.message),))
+        return self.turn_of(tuple(Message(m.role, m.content) for m in self.messages or ()))

@@ -1,8 +1,9 @@
 """Answers that end with their caller: both forms stop the upstream call when the client leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import TypeVar
 
 import structlog
@@ -58,8 +59,14 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes], keep_alive: bytes) -> None:
-        super().__init__(frames, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes],
+        keep_alive: bytes,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(frames, headers={**unbuffered, **headers})
         self._frames = frames
         self._keep_alive = keep_alive
         self._last_sent = 0.0

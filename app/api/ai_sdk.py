@@ -1,0 +1,85 @@
+"""`POST /api/chat`: what the Vercel AI SDK's `useChat` posts, answered as its message stream."""
+
+from typing import Annotated, Literal, Self
+
+from asgi_correlation_id import correlation_id
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.api.deps import ChatServiceDep
+from app.api.schemas import MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
+from app.api.streaming import EventStream, resumed, while_connected
+from app.api.turns import up_to_content
+from app.chat.service import Turn
+from app.events import Message
+from app.wire.sse import KEEP_ALIVE
+from app.wire.ui_messages import HEADERS, ui_chunks
+
+router = APIRouter(prefix="/api")
+
+MAX_PARTS = 1_000
+"""Of one message: an answer with fifty sources and ten tools has some seventy."""
+
+
+class UIPart(BaseModel):
+    """A part of a message: `text` is read; what the service itself put beside it is left out."""
+
+    type: Annotated[str, Field(max_length=200)]
+    text: Annotated[str, Field(max_length=MAX_CHARS)] = ""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if self.type == "file":
+            raise ValueError("files are not supported by this service; send text")
+        return self
+
+
+class UIMessage(BaseModel):
+    """One message, as `useChat` keeps it."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: list[UIPart] = Field(max_length=MAX_PARTS)
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        texts = [part.text for part in self.parts if part.type == "text" and part.text.strip()]
+        return "\n\n".join(texts)
+
+
+class UIChatIn(TurnOptions):
+    """What `DefaultChatTransport` posts; the options come from its `body`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    messages: list[UIMessage] = Field(
+        min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
+    )
+    id: str | None = Field(default=None, description="The chat's; nothing is kept under it.")
+    trigger: Literal["submit-message", "regenerate-message"] | None = Field(
+        default=None, description="Both are answered the same: the question is the last message."
+    )
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.messages[-1].role != "user":
+            raise ValueError("the last of messages must be the user's question")
+        says_something(self.messages[-1].text)
+        return self
+
+    def turn(self) -> Turn:
+        """The turn that this asks for; an answer that was stopped before its first word is none."""
+        said = [m for m in self.messages if m.text]
+        told = [m.text for m in said if m.role == "system"]
+        messages = tuple(Message(m.role, m.text) for m in said if m.role != "system")
+        return self.turn_of(messages, instructions="\n\n".join(told) or None)
+
+
+@router.post("/chat", response_class=EventStream)
+async def ui_chat(body: UIChatIn, request: Request, service: ChatServiceDep) -> Response:
+    """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
+    request_id = correlation_id.get() or ""
+    events = service.stream(body.turn())
+    taken = await while_connected(request, up_to_content(events))
+    chunks = ui_chunks(resumed(taken, events), request_id=request_id)
+    return EventStream(chunks, KEEP_ALIVE, HEADERS)
