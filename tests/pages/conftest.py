@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
@@ -23,8 +23,8 @@ ARGUMENTS = (
 )  # fmt: skip
 PATIENCE_MS = 30_000.0
 """Of a busy machine."""
-DESKTOP = {"width": 1200, "height": 800}
-PHONE = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1200, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 class Opening(Protocol):

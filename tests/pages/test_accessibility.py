@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.pages.conftest import DESKTOP, PHONE, Opening
 from tests.service import stream_chat
-from tests.upstream import Upstream, haiku_says, llama_says, status
+from tests.upstream import Upstream, haiku_calls, haiku_says, llama_says, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,8 +19,7 @@ ANSWER = (
     "```\na very long line of code that does not fit on any phone at all, however it is held\n```"
 )
 
-LOOKS = pytest.mark.parametrize("scheme", ["light", "dark"])
-SIZES = pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 async def findings(page: Page) -> list[str]:
@@ -33,47 +32,44 @@ async def findings(page: Page) -> list[str]:
     ]
 
 
-@LOOKS
-@SIZES
-async def test_axe_finds_nothing_in_the_chat(
-    opening: Opening,
-    upstream: Upstream,
-    viewport: dict[str, int],
-    scheme: Literal["light", "dark"],
-) -> None:
-    upstream.llama(llama_says(ANSWER))
-    async with opening(viewport=viewport, color_scheme=scheme) as page:
+async def check_every_look(page: Page) -> None:
+    """Phone and desktop, light and dark."""
+    for viewport in (PHONE, DESKTOP):
+        await page.set_viewport_size(viewport)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        for scheme in SCHEMES:
+            await page.emulate_media(color_scheme=scheme)
+            assert await findings(page) == [], (viewport, scheme)
+
+
+async def test_axe_finds_nothing_in_the_chat(opening: Opening, upstream: Upstream) -> None:
+    prices = haiku_calls(("p1", "get_service_prices", {"query": "PT PMA"}))
+    upstream.haiku(prices, haiku_says(ANSWER))
+    async with opening() as page:
         assert await findings(page) == []
+        await page.get_by_label("Look things up").check()
         await page.locator("#question").fill("How much capital?")
         await page.get_by_role("button", name="Send").click()
         await page.get_by_text("Sources (").click()
-        assert await findings(page) == []
+        await check_every_look(page)
         await page.locator(".citation").first.click()
         await expect(page.get_by_role("dialog")).to_be_visible()
-        assert await findings(page) == []
+        await check_every_look(page)
 
 
-@LOOKS
-@SIZES
 async def test_axe_finds_nothing_in_the_console(
-    opening: Opening,
-    upstream: Upstream,
-    service_url: str,
-    viewport: dict[str, int],
-    scheme: Literal["light", "dark"],
+    opening: Opening, upstream: Upstream, service_url: str
 ) -> None:
     upstream.llama(llama_says("Ten."), status(429, {"error": {"code": 429, "message": "x"}}))
     upstream.haiku(haiku_says("Ten."))
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
         for _ in range(2):
             await stream_chat(client, message="How much capital?")
-    async with opening("/console", viewport=viewport, color_scheme=scheme) as page:
+    async with opening("/console") as page:
         await expect(page.locator(".chart")).to_have_count(2)
         await expect(page.get_by_role("button", name="Delete").first).to_be_visible()
         await page.get_by_text("As a table").click()
-        assert await findings(page) == []
-        width = await page.evaluate("document.documentElement.scrollWidth")
-        assert width <= viewport["width"]
+        await check_every_look(page)
 
 
 async def test_nothing_is_wider_than_the_smallest_phone(

@@ -7,7 +7,16 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from app.errors import FailureKind
 from tests.pages.conftest import Opening
-from tests.upstream import Step, Upstream, Wire, haiku_says, llama_chunk, llama_says, status
+from tests.upstream import (
+    Step,
+    Upstream,
+    Wire,
+    haiku_calls,
+    haiku_says,
+    llama_chunk,
+    llama_says,
+    status,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -79,7 +88,7 @@ async def test_stop_stops_the_model_too(opening: Opening, upstream: Upstream) ->
         await page.get_by_role("button", name="Stop").click()
         async with asyncio.timeout(30):
             await upstream.llama_calls[0].closed.wait()
-        await expect(page.locator(".note")).to_have_text("Stopped.")
+        await expect(page.locator(".turn .note")).to_have_text("Stopped.")
         await expect(answer).to_have_text("Ten billion")
         await expect(page.locator("#question")).to_be_focused()
 
@@ -107,6 +116,19 @@ async def test_an_answer_that_haiku_took_over_says_so(opening: Opening, upstream
         await expect(await ask(page)).to_have_text("Ten billion rupiah.")
         await expect(page.locator(".badge")).to_contain_text("Llama 4 Scout")
         await expect(page.locator(".badge span")).to_contain_text("Claude Haiku 4.5 went on: ")
+
+
+async def test_what_the_model_looked_up_is_shown(opening: Opening, upstream: Upstream) -> None:
+    searches = haiku_calls(("s1", "search_knowledge_base", {"query": "VAT rate"}))
+    upstream.haiku(searches, haiku_says("Eleven percent."))
+    async with opening() as page:
+        await page.get_by_label("Look things up while answering").check()
+        await expect(await ask(page, "And VAT?")).to_have_text("Eleven percent.")
+        used = page.locator(".tool")
+        await expect(used.locator("summary")).to_have_text("Searched: VAT rate")
+        await used.click()
+        await expect(used.locator("p")).to_contain_text("VAT")
+        await expect(page.locator(".badge")).to_contain_text("tools were called for")
 
 
 async def test_an_answer_that_broke_off_keeps_what_was_said(

@@ -9,7 +9,7 @@ import { render } from "./vendor/lit-html-3.3.3/lit-html.js";
 
 const NEAR_THE_END_PX = 120;
 
-const state = { turns: keptTurns(), calling: null, source: null, announced: "" };
+const state = { turns: keptTurns(), calling: null, source: null, announced: "", tools: false };
 let drawing = false;
 
 const actions = {
@@ -37,6 +37,10 @@ const actions = {
     draw();
     document.querySelector("#source").showModal();
   },
+  useTools(wanted) {
+    state.tools = wanted;
+    draw();
+  },
   speak(code) {
     setLanguage(code);
     draw();
@@ -44,7 +48,7 @@ const actions = {
 };
 
 async function answer(turn) {
-  const body = { messages: messages(state.turns, turn.question), stream: true };
+  const body = { messages: messages(state.turns, turn.question), stream: true, tools: state.tools };
   const calling = new AbortController();
   state.calling = calling;
   state.turns.push(turn);
@@ -95,7 +99,7 @@ function take(turn, { name, data }) {
       turn.answer += data.text;
       break;
     case "done":
-      turn.done = { ...data, sources: undefined };
+      turn.done = { ...data, sources: undefined, tools: undefined };
       turn.state = "answered";
       break;
     case "error":

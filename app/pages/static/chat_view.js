@@ -73,7 +73,8 @@ const drawn = new WeakMap();
 /** The answer's fragment, made again only when there is more of it. */
 function answerOf(turn, actions) {
   const before = drawn.get(turn);
-  if (before?.answer === turn.answer && before.language === language()) return before.fragment;
+  const same = before?.answer === turn.answer && before.sources === turn.sources;
+  if (same && before.language === language()) return before.fragment;
   const citation = (source) =>
     html`<button
       class="citation"
@@ -81,7 +82,7 @@ function answerOf(turn, actions) {
       @click=${() => actions.open(source)}
     >${source.n}</button>`;
   const fragment = rendered(turn.answer, turn.sources, citation);
-  drawn.set(turn, { answer: turn.answer, language: language(), fragment });
+  drawn.set(turn, { answer: turn.answer, sources: turn.sources, language: language(), fragment });
   return fragment;
 }
 
@@ -102,11 +103,13 @@ function badge(routes) {
 }
 
 function toolLine(tool) {
-  const given = Object.values(tool.arguments ?? {}).join(", ");
-  return html`<p class="tool" data-ok=${tool.ok}>
-    ${text("tool")}: <code>${tool.name}</code> ${given} ${tool.ok ? nothing : text("toolFailed")}
-    ${tool.summary ?? nothing}
-  </p>`;
+  const given = Object.values(tool.arguments).join(", ");
+  return html`<details class="tool">
+    <summary>
+      ${text("tools")[tool.name] ?? tool.name}: ${given} ${tool.ok ? nothing : `(${text("toolFailed")})`}
+    </summary>
+    <p>${tool.result}</p>
+  </details>`;
 }
 
 function problem(turn) {
@@ -182,6 +185,10 @@ function composer(state, actions) {
       placeholder=${text("placeholder")}
       @keydown=${enter}
     ></textarea>
+    <label class="note">
+      <input type="checkbox" .checked=${state.tools} @change=${(event) => actions.useTools(event.target.checked)}>
+      ${text("useTools")}
+    </label>
     ${state.calling
       ? html`<button type="button" @click=${actions.stop}>${text("stop")}</button>`
       : html`<button class="primary">${text("send")}</button>`}
