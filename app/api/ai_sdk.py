@@ -75,7 +75,7 @@ class UIChatIn(TurnOptions):
         return self.turn_of(messages, instructions="\n\n".join(told) or None)
 
 
-@router.post("/chat", response_class=EventStream)
+@router.post("/chat", response_model=None)
 async def ui_chat(body: UIChatIn, request: Request, service: ChatServiceDep) -> Response:
     """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
     request_id = correlation_id.get() or ""

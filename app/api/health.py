@@ -30,7 +30,8 @@ _HAIKU_ONLY = "⚡ Haiku-only mode"
 _NO_AI = "❌ No AI configured"
 
 
-@router.api_route("/health", methods=["GET", "HEAD"])
+@router.head("/health", include_in_schema=False)
+@router.get("/health")
 async def health(
     request: Request,
     client: ClientDep,
