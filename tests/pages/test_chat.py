@@ -189,6 +189,28 @@ async def test_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream
         assert [url for url in requested if "evil" in url] == []
 
 
+async def test_no_part_of_hostile_markdown_is_active_wherever_it_is_cut(opening: Opening) -> None:
+    async with opening() as page:
+        active = await page.evaluate(
+            """async (text) => {
+                const { rendered } = await import("/static/markdown.js");
+                const found = [];
+                for (let end = 0; end <= text.length; end++) {
+                    const part = document.createElement("div");
+                    part.append(rendered(text.slice(0, end), [], () => ""));
+                    document.body.append(part);
+                    if (part.querySelector("a, img, iframe, script, style, form, svg, button"))
+                        found.push(text.slice(0, end));
+                    part.remove();
+                }
+                return found;
+            }""",
+            "".join(HOSTILE),
+        )
+        assert active == []
+        assert await page.evaluate("window.harmed") is None
+
+
 async def test_a_source_s_own_address_is_a_link(opening: Opening, upstream: Upstream) -> None:
     upstream.llama(llama_says("See [the law](https://law.example/PP-28?a=1&b=2)."))
     async with opening() as page:
@@ -256,6 +278,42 @@ async def test_the_conversation_is_kept_and_told_to_the_model(
         await expect(page.locator(".turn")).to_have_count(0)
         await page.reload()
         await expect(page.locator(".welcome")).to_be_visible()
+
+
+async def test_an_answer_that_the_page_was_left_in_is_kept_as_far_as_it_had_come(
+    opening: Opening, upstream: Upstream
+) -> None:
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Ten billion ", "that nobody waits for", gate=gate))
+    async with opening() as page:
+        await expect(await ask(page)).to_have_text("Ten billion")
+        await page.reload()
+        await expect(page.locator(".answer")).to_have_text("Ten billion")
+        await expect(page.locator(".turn .note")).to_have_text("Stopped.")
+        async with asyncio.timeout(30):
+            await upstream.llama_calls[0].closed.wait()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "localStorage.setItem('full', 'x'.repeat(5 * 2 ** 20 - 1000))",
+        "for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name,"
+        " { get() { throw new DOMException('', 'SecurityError') } })",
+    ],
+    ids=["full", "forbidden"],
+)
+async def test_a_browser_that_keeps_nothing_still_chats(
+    opening: Opening, upstream: Upstream, trouble: str
+) -> None:
+    upstream.llama(llama_says("Ten billion [1]."))
+    async with opening() as page:
+        await page.add_init_script(trouble)
+        await page.reload()
+        await expect(await ask(page)).to_have_text("Ten billion 1.")
+        await expect(page.get_by_role("button", name="Ask again")).to_be_visible()
+        await page.get_by_label("Language").select_option("it")
+        await expect(page.get_by_role("button", name="Invia")).to_be_visible()
 
 
 async def test_the_page_speaks_the_browser_s_language_or_the_chosen_one(opening: Opening) -> None:

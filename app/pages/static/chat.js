@@ -142,5 +142,11 @@ function scrollToEnd() {
   document.documentElement.scrollTop = document.documentElement.scrollHeight;
 }
 
+addEventListener("pagehide", () => {
+  if (!state.calling) return;
+  state.calling.abort(); // as leaving the page would, but for an error of the network
+  state.turns.at(-1).state = "stopped";
+  keep(state.turns);
+});
 draw();
 scrollToEnd();

@@ -1,5 +1,7 @@
 // The conversation as this browser keeps it, and as the service is told of it.
 
+import { kept } from "./kept.js";
+
 const KEPT_AS = "zantara.conversation";
 const MAX_KEPT_TURNS = 50;
 // Of what the service takes: 200 messages of 32,000 characters, 1 MB in all.
@@ -13,7 +15,7 @@ export function newTurn(question) {
 
 export function keptTurns() {
   try {
-    return JSON.parse(localStorage.getItem(KEPT_AS) ?? "[]").filter((turn) => turn.state !== "asked");
+    return JSON.parse(kept.getItem(KEPT_AS) ?? "[]").filter((turn) => turn.state !== "asked");
   } catch {
     return []; // what an older version of this page or a person has left there
   }
@@ -21,12 +23,11 @@ export function keptTurns() {
 
 /** Keep the last turns, fewer where the browser has no room for them. */
 export function keep(turns) {
-  for (let kept = turns.slice(-MAX_KEPT_TURNS); ; kept = kept.slice(1)) {
+  for (let last = turns.slice(-MAX_KEPT_TURNS); last.length || !turns.length; last = last.slice(1)) {
     try {
-      localStorage.setItem(KEPT_AS, JSON.stringify(kept));
-      return;
+      return kept.setItem(KEPT_AS, JSON.stringify(last));
     } catch (error) {
-      if (error.name !== "QuotaExceededError" || kept.length === 0) throw error;
+      if (error.name !== "QuotaExceededError") throw error;
     }
   }
 }

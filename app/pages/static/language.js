@@ -1,12 +1,13 @@
 // The interface's language: what was chosen here before, else the browser's first that there is.
 
+import { kept } from "./kept.js";
 import { TEXTS } from "./texts.js";
 
 const KEPT_AS = "zantara.language";
 
 export const LANGUAGES = { en: "English", it: "Italiano", id: "Bahasa Indonesia" };
 
-let current = kept() ?? preferred();
+let current = chosen() ?? preferred();
 document.documentElement.lang = current;
 
 export function language() {
@@ -16,7 +17,7 @@ export function language() {
 export function setLanguage(code) {
   current = code;
   document.documentElement.lang = code;
-  localStorage.setItem(KEPT_AS, code);
+  kept.setItem(KEPT_AS, code);
 }
 
 /** The text under `key`, with `{name}` filled in from `values`; lists and tables as they are. */
@@ -45,8 +46,8 @@ export function seconds(milliseconds) {
   return new Intl.NumberFormat(current, unit).format(milliseconds / 1000);
 }
 
-function kept() {
-  const code = localStorage.getItem(KEPT_AS);
+function chosen() {
+  const code = kept.getItem(KEPT_AS);
   return code in LANGUAGES ? code : null;
 }
 

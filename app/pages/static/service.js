@@ -1,6 +1,7 @@
 // Requests to the service. Where it asks for a key, the person is asked for it; it is kept for
 // the session of this tab and travels in the Authorization header alone.
 
+import { keptForSession } from "./kept.js";
 import { askForKey } from "./key_dialog.js";
 
 const KEPT_AS = "zantara.key";
@@ -21,9 +22,9 @@ export class Lost extends Error {}
 export async function request(path, init = {}) {
   let response = await send(path, init);
   while (response.status === 401) {
-    const key = await askForKey(sessionStorage.getItem(KEPT_AS) !== null);
+    const key = await askForKey(keptForSession.getItem(KEPT_AS) !== null);
     if (key === null) break;
-    sessionStorage.setItem(KEPT_AS, key);
+    keptForSession.setItem(KEPT_AS, key);
     response = await send(path, init);
   }
   if (!response.ok) {
@@ -33,7 +34,7 @@ export async function request(path, init = {}) {
 }
 
 function send(path, init) {
-  const key = sessionStorage.getItem(KEPT_AS);
+  const key = keptForSession.getItem(KEPT_AS);
   const headers = { ...init.headers, ...(key === null ? {} : { authorization: `Bearer ${key}` }) };
   return orLost(fetch(path, { ...init, headers, cache: "no-store", redirect: "error" }));
 }
