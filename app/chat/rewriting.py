@@ -8,6 +8,7 @@ import structlog
 from cachetools import LRUCache
 
 from app.events import Message
+from app.llm.failures import MALFORMED_JSON
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import Prompt
 
@@ -103,6 +104,6 @@ def _read(reply: str) -> dict[str, str]:
     text = reply[reply.find("{") : reply.rfind("}") + 1]
     try:
         return msgspec.json.decode(text, type=Rewritten).by_language()
-    except msgspec.MsgspecError:
+    except MALFORMED_JSON:
         logger.warning("the question's rewriting was not the JSON asked for")
         return {}

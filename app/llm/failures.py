@@ -13,8 +13,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from app.errors import FailureKind, ProviderError
+
+MALFORMED_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON from outside: the last for what is nested too deep."""
 
 MAX_RETRY_AFTER_S = 3600.0
 """A provider that asks for more than an hour is asked again after an hour."""
@@ -25,13 +29,16 @@ _BY_STATUS = {
     402: FailureKind.PAYMENT,
     403: FailureKind.PERMISSION,
     404: FailureKind.NOT_FOUND,
+    405: FailureKind.NOT_FOUND,  # the address is not that of the API
     408: FailureKind.SERVER,
     409: FailureKind.SERVER,
+    410: FailureKind.NOT_FOUND,
     412: FailureKind.BAD_REQUEST,
     413: FailureKind.CONTEXT_LENGTH,
     422: FailureKind.BAD_REQUEST,
     429: FailureKind.RATE_LIMIT,
     431: FailureKind.BAD_REQUEST,
+    451: FailureKind.PERMISSION,  # not served where we are
     499: FailureKind.SERVER,  # it took us for gone
     503: FailureKind.OVERLOADED,
     529: FailureKind.OVERLOADED,
@@ -98,7 +105,7 @@ def failure_from_response(
     named = metadata.get("error_type") or error.get("type")
     code = _as_status(error.get("code"))
     effective = code if code is not None and status < 400 else status
-    kind = _BY_TYPE.get(str(named)) or kind_of_status(effective)
+    kind = _BY_TYPE.get(_text(named)) or kind_of_status(effective)
     retry_after_s = retry_after_seconds(headers.get("retry-after"))
     if retry_after_s is None and kind in (FailureKind.RATE_LIMIT, FailureKind.PERMISSION):
         retry_after_s = _resets_in_s(headers, metadata)
@@ -125,24 +132,29 @@ def kind_of_status(status: int) -> FailureKind:
 
 
 def _as_status(code: object) -> int | None:
-    if isinstance(code, str) and code.isascii() and code.isdigit():
+    if isinstance(code, str) and re.fullmatch(r"[0-9]{3}", code):
         code = int(code)
     return code if isinstance(code, int) and 100 <= code <= 599 else None
 
 
+def _text(given: object) -> str:
+    """A field that ought to be text; of anything else, however deep, nothing."""
+    return given if isinstance(given, str) else ""
+
+
 def _speaks_of_context(message: object) -> bool:
-    text = str(message).lower()
+    text = _text(message).lower()
     return "context length" in text or "context window" in text or "prompt is too long" in text
 
 
 def _speaks_of_credit(message: object) -> bool:
-    text = str(message).lower()
+    text = _text(message).lower()
     return "credit balance" in text or "usage limits" in text or "spend limit" in text
 
 
 def _excess(message: object) -> str | None:
     """By how much a conversation is too long: both APIs name its length and the window."""
-    numbers = [int(digits) for digits in re.findall(r"\b\d{4,9}\b", str(message))[:2]]
+    numbers = [int(digits) for digits in re.findall(r"\b\d{4,9}\b", _text(message))[:2]]
     if len(numbers) < 2:
         return None
     return (
@@ -160,9 +172,11 @@ def _resets_in_s(headers: Mapping[str, str], metadata: Mapping[str, Any]) -> flo
     given = headers.get("x-ratelimit-reset")
     if given is None and isinstance(nested, Mapping):
         given = nested.get("X-RateLimit-Reset")
+    if not isinstance(given, str | int | float):
+        return None
     try:
-        seconds = float(str(given)) / 1000 - time.time()
-    except ValueError:
+        seconds = float(given) / 1000 - time.time()
+    except (ValueError, OverflowError):
         return None
     return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else None
 

@@ -86,6 +86,7 @@ class HaikuProvider:
             httpx2.HTTPError,
             aiohttp.ClientError,
             ValueError,
+            RecursionError,  # a description nested too deep
             TimeoutError,
         ):
             return KeyState.UNKNOWN

@@ -10,7 +10,7 @@ import msgspec
 
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, Usage
-from app.llm.failures import failure_from_response
+from app.llm.failures import MALFORMED_JSON, failure_from_response
 from app.llm.provider import Completed, ProviderEvent, ToolCallGrows
 from app.llm.tools import GrowingCalls
 
@@ -78,7 +78,7 @@ class MessageStream:
         """
         try:
             event = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED_JSON as error:
             raise ProviderError(FailureKind.PROTOCOL, "a malformed event") from error
         if event.error is not None:
             raise failure_from_response(200, {}, event.error)

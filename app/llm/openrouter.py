@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from app.errors import ProviderError
 from app.events import TextDelta
-from app.llm.failures import failure_from_transport
+from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
 from app.llm.provider import ChatRequest, Ending, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import read_bounded, require_event_stream
@@ -82,7 +82,7 @@ class OpenRouterProvider:
             return KeyState.UNKNOWN  # a compatible server need not have this endpoint
         try:
             remaining = msgspec.json.decode(described, type=_KeyAnswer).data.limit_remaining
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except MALFORMED_JSON:
             return KeyState.UNKNOWN
         spent = remaining is not None and remaining <= 0
         return KeyState.OUT_OF_CREDIT if spent else KeyState.VALID

@@ -10,7 +10,7 @@ import msgspec
 
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, Message, TextDelta, Usage
-from app.llm.failures import failure_from_response
+from app.llm.failures import MALFORMED_JSON, failure_from_response
 from app.llm.provider import ChatRequest, Completed, ProviderEvent, ToolCallGrows
 from app.llm.tools import GrowingCalls, Toolbox
 
@@ -77,7 +77,7 @@ class Completion:
         """
         try:
             chunk = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED_JSON as error:
             raise ProviderError(FailureKind.PROTOCOL, "a malformed chunk") from error
         if chunk.error is not None:
             raise failure_from_response(200, {}, chunk.error)

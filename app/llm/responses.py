@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from app.errors import FailureKind, ProviderError
-from app.llm.failures import failure_from_response
+from app.llm.failures import MALFORMED_JSON, failure_from_response
 
 MAX_BODY_BYTES = 64_000
 """Far above any error object, or any description of a key."""
@@ -32,7 +32,7 @@ async def require_event_stream(
         return
     try:
         error = msgspec.json.decode(await read_bounded(body), type=_ErrorAnswer).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except MALFORMED_JSON:
         error = None
     if status < 400 and error is None:
         raise ProviderError(FailureKind.PROTOCOL, f"HTTP {status} that is not an event stream")

@@ -8,6 +8,7 @@ import msgspec
 
 from app.errors import FailureKind, ProviderError
 from app.events import ToolCall
+from app.llm.failures import MALFORMED_JSON
 
 MAX_CALLS = 128
 """Of tools, in one answer; a model that asks for more has lost its thread."""
@@ -97,5 +98,5 @@ def parsed_arguments(text: str) -> dict[str, Any]:
     """A call's arguments, empty for an empty text. Raises `ValueError` for anything else."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text.strip() else {}
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except MALFORMED_JSON as error:
         raise ValueError("expected a JSON object") from error

@@ -120,6 +120,7 @@ def _in_stream(
 _LATER = format_datetime(datetime.now(UTC) + timedelta(days=400), usegmt=True)
 _EARLIER = "Wed, 21 Oct 2015 07:28:00 GMT"
 _BAD_UTF8 = b'data: {"choices": [{"delta": {"content": "\xff\xfe"}}]}\n\n'
+_DEEP = "[" * 5_000 + "]" * 5_000
 _HTML = "<html><body>Bad gateway</body></html>"
 _TOO_LONG = "This endpoint's maximum context length is 131072 tokens. However, you asked for 140000"
 _MODERATED = {
@@ -236,6 +237,10 @@ MATRIX: list[Fault] = [
         Fault(18, f"{code}-html", f"HTTP {code} with HTML", b.answers(code, _HTML), kind)
         for code, kind in ((502, K.SERVER), (503, K.OVERLOADED))
     ),
+    Fault(18, "500-deep", "HTTP 500 with JSON nested 5,000 deep",
+          b.answers(500, f'{{"error": {{"metadata": {_DEEP}}}}}'), K.SERVER),
+    Fault(18, "500-digits", "HTTP 500 with an error code of 5,000 digits",
+          b.answers(500, {"error": {"code": "1" * 5_000}}), K.SERVER),
     Fault(18, "500-endless", "HTTP 500 with a body without end", b.endless_body(500), K.SERVER),
     Fault(
         20, "spent", "spend limit reached (a 400 of Anthropic's)",
@@ -311,6 +316,8 @@ MATRIX: list[Fault] = [
     *_in_stream(34, "error-500", "an error in the stream", [b.error_event(500)], K.SERVER),
     *_in_stream(34, "error-529", "overloaded, said in the stream", [b.error_event(529)],
                 K.OVERLOADED),
+    *_in_stream(34, "error-digits", "an error with a code of 5,000 digits",
+                [b.event({"type": "error", "error": {"code": "1" * 5_000}})], K.PROTOCOL),
     Fault(34, "finish-error", "finish reason `error` beside the error, before content",
           b.sends(b.opening, b.event({"choices": [{"finish_reason": "error", "error":
                                                    {"code": 429, "message": "x"}}]})),
@@ -332,6 +339,10 @@ MATRIX: list[Fault] = [
     *_in_stream(38, "json", "malformed JSON in one chunk", [b.event('{"choices": [}')], K.PROTOCOL),
     *_in_stream(38, "shape", "JSON of another shape", [b.event('{"choices": 7, "type": 7}')],
                 K.PROTOCOL),
+    *_in_stream(38, "deep", "JSON nested 5,000 deep in a field of no use",
+                [b.event(f'{{"type": "ping", "choices": [], "x": {_DEEP}}}')], K.PROTOCOL),
+    *_in_stream(38, "deep-usage", "JSON nested 5,000 deep in the usage",
+                [b.event(f'{{"type": "ping", "choices": [], "usage": {_DEEP}}}')], K.PROTOCOL),
     Fault(39, "no-choices", "`choices: []` throughout",
           b.sends(*[b.event({"choices": []})] * 3, _DONE), K.PROTOCOL, of=Models.LLAMA),
     Fault(40, "null", "no content", b.sends(b.opening, _finish("stop", "end_turn")), K.EMPTY),

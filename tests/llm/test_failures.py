@@ -76,6 +76,10 @@ def test_retry_after_may_be_a_date() -> None:
         (200, {"code": "402"}, FailureKind.PAYMENT),
         (200, {"type": "overloaded_error"}, FailureKind.OVERLOADED),
         (200, {"code": 10**30}, FailureKind.PROTOCOL),
+        (200, {"code": "9" * 5000}, FailureKind.PROTOCOL),
+        (500, {"code": 401}, FailureKind.SERVER),
+        (405, {}, FailureKind.NOT_FOUND),
+        (451, {}, FailureKind.PERMISSION),
         (500, {"metadata": {"error_type": "provider_overloaded"}}, FailureKind.OVERLOADED),
     ],
 )

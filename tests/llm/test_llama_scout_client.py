@@ -385,6 +385,21 @@ async def test_a_rejected_key_is_found_out_without_paying_and_haiku_answers_at_o
     assert not upstream.llama_calls
 
 
+async def test_a_key_described_in_json_without_a_bottom_is_a_key_of_which_nothing_is_known(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def nested(wire: Wire) -> None:
+        await wire.head(content_type="application/json")
+        await wire.chunk(b'{"data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")
+        await wire.end()
+
+    upstream.openrouter_key = upstream.anthropic_key = nested
+    async with open_router() as client:
+        for side in (client.llama, client.haiku):
+            assert side is not None
+            assert await side.provider.check_key() is KeyState.UNKNOWN
+
+
 async def test_the_stream_tells_route_text_and_end_in_order(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
