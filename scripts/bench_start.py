@@ -1,8 +1,11 @@
 """How long `zantara serve` takes to answer /health and to be ready, with an index already built.
 
+Both keys are set, as in production, and a stand-in on loopback is asked whether they work.
+
 python -m scripts.bench_start [STARTS]
 """
 
+import asyncio
 import os
 import signal
 import socket
@@ -14,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from scripts.benchmark_stand_in import stand_in
 
 ZANTARA = str(Path(sys.executable).with_name("zantara"))
 POLL_S = 0.01
@@ -39,14 +44,18 @@ def _until(url: str, began: float) -> float:
             time.sleep(POLL_S)
 
 
-def main(starts: int) -> None:
+async def main(starts: int) -> None:
     """Print medians of `starts` starts, after one that builds the index."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as data_dir:
-        environment = {**os.environ, "DATA_DIR": data_dir, "PORT": str(port)}
-        first = start_once(environment, port)
-        later = [start_once(environment, port) for _ in range(starts)]
+        async with stand_in() as settings:
+            given = {name.upper(): value for name, value in settings.items()}
+            environment = {**os.environ, **given, "DATA_DIR": data_dir, "PORT": str(port)}
+            times = [
+                await asyncio.to_thread(start_once, environment, port) for _ in range(1 + starts)
+            ]
+    first, *later = times
     load = os.getloadavg()[0]
     print(f"first start: health {first[0]:.2f} s, ready {first[1]:.2f} s")
     health, ready = (statistics.median(times) for times in zip(*later, strict=True))
@@ -54,4 +63,4 @@ def main(starts: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 5))

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from asgi_correlation_id import correlation_id
 
+import app.llm.haiku  # noqa: F401  # loaded late by the service: not within a test's limits
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream

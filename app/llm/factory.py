@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+from app.llm.late_provider import LateProvider
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.openrouter import OpenRouterProvider
 from app.llm.pricing import Price, PriceList
@@ -33,15 +35,17 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
         haiku_context_tokens=settings.haiku_context_tokens,
         continue_mid_answer=settings.mid_answer_failure == "continue",
     )
+    beside: list[asyncio.Task[Any]] = [asyncio.create_task(client.watch_keys())]
     if client.llama or client.haiku:
-        # Loading the price table takes 0.3 s: not in the middle of the first answer.
-        await asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
-    watching = asyncio.create_task(client.watch_keys())
+        # Loading the price table takes 0.3 s: neither before the start nor in the first answer.
+        loading = asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
+        beside.append(asyncio.create_task(loading))
     try:
         yield client
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await client.aclose()
 
 
@@ -59,15 +63,20 @@ def _llama(settings: Settings) -> OpenRouterProvider | None:
 def _haiku(settings: Settings) -> Provider | None:
     if settings.anthropic_api_key is None:
         return None
-    # Importing the SDK takes 1.4 s: not where no key is set.
-    from app.llm.haiku import HaikuProvider
+    key = settings.anthropic_api_key
 
-    return HaikuProvider(
-        settings.anthropic_api_key,
-        base_url=settings.anthropic_base_url,
-        model=settings.haiku_model,
-        connect_timeout_s=settings.connect_timeout_s,
-    )
+    def make() -> Provider:
+        # Importing the SDK takes 1.4 s: the check of the key begins it once the service listens.
+        from app.llm.haiku import HaikuProvider
+
+        return HaikuProvider(
+            key,
+            base_url=settings.anthropic_base_url,
+            model=settings.haiku_model,
+            connect_timeout_s=settings.connect_timeout_s,
+        )
+
+    return LateProvider("anthropic", settings.haiku_model, make)
 
 
 def configured_prices(settings: Settings) -> PriceList:

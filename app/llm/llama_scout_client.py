@@ -214,14 +214,12 @@ class LlamaScoutClient:
 
     async def watch_keys(self) -> None:
         """Ask once whether the keys work, then for ever whether a bad one works again."""
-        sides = [side for side in (self.llama, self.haiku) if side]
-        for side in sides:
-            side.circuit.key_checked(await side.provider.check_key())
+        asked = [side for side in (self.llama, self.haiku) if side]
         while True:
+            # Both at once: the first check of Haiku's also loads its SDK.
+            await asyncio.gather(*map(_check_key, asked))
             await asyncio.sleep(KEY_RECHECK_S)
-            for side in sides:
-                if side.circuit.key_state in _BAD_KEY:
-                    side.circuit.key_checked(await side.provider.check_key())
+            asked = [s for s in (self.llama, self.haiku) if s and s.circuit.key_state in _BAD_KEY]
 
     async def aclose(self) -> None:
         """Close both providers' connections."""
@@ -302,3 +300,7 @@ class LlamaScoutClient:
         if has_tools and self.haiku:
             return [self.haiku], "tool_calling"
         return usable, None
+
+
+async def _check_key(side: Side) -> None:
+    side.circuit.key_checked(await side.provider.check_key())

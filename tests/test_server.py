@@ -1,0 +1,51 @@
+"""How the service starts and stops: real processes, real sockets."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.test_cli import ZANTARA, environment, free_port, served
+from tests.upstream import Upstream
+
+HEAVY = ("anthropic", "chromadb", "genai_prices")
+# `zantara serve`, in which whoever imports a heavy package first waits for the port's answer.
+IMPORTS_WAIT_FOR_THE_PORT = f"""
+import sys, time, urllib.request
+from app.cli import main
+from app.settings import load_settings
+
+def answers():
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{{load_settings().port}}/health", timeout=30)
+            return True
+        except OSError:
+            time.sleep(0.1)
+    return False
+
+def wait(event, arguments):
+    if event == "import" and arguments[0] in {HEAVY}:
+        print(arguments[0], "imported", "after" if answers() else "before", file=sys.stderr)
+
+sys.addaudithook(wait)
+sys.argv = ["zantara", "serve"]
+main()
+"""
+
+
+async def test_the_service_listens_before_it_loads_what_is_heavy_and_loads_it_unasked(
+    tmp_path: Path, data_dir: Path, upstream: Upstream
+) -> None:
+    port = free_port()
+    command = (sys.executable, "-c", IMPORTS_WAIT_FOR_THE_PORT, ZANTARA)
+    env = environment(data_dir, upstream, PORT=str(port))
+    log = tmp_path / "log"
+    async with (
+        served(*command, port=port, env=env, cwd=tmp_path, log=log) as (client, _),
+        asyncio.timeout(60),
+    ):
+        while (await client.get("/health")).json()["providers"]["haiku"]["key"] != "valid":
+            await asyncio.sleep(0.05)
+
+    for package in HEAVY:
+        assert f"{package} imported after" in log.read_text()
