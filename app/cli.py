@@ -26,6 +26,8 @@ from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
 
 STARTUP_FAILED = 3
+AFTER_A_TURN_S = 5
+"""For the search before a turn, and its last bytes: the total limit is for the models alone."""
 LAST_BYTES_S = 5
 """For connections that are still open once nothing is under way."""
 DAYS_OF_SPENDING = 31
@@ -57,8 +59,7 @@ def serve() -> None:
     configure_logging(settings.log_format)
     # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # A turn lasts at most so long; the few seconds are for its last bytes.
-    drain_s = int(settings.total_timeout_s) + 5
+    drain_s = int(settings.total_timeout_s) + AFTER_A_TURN_S
     config = uvicorn.Config(
         "app.main:app",
         host=settings.host,

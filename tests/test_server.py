@@ -1,9 +1,11 @@
 """How the service starts and stops: real processes, real sockets."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
+from tests.api.test_body_limit import half_sent
 from tests.test_cli import ZANTARA, environment, free_port, served
 from tests.upstream import Upstream
 
@@ -49,3 +51,20 @@ async def test_the_service_listens_before_it_loads_what_is_heavy_and_loads_it_un
 
     for package in HEAVY:
         assert f"{package} imported after" in log.read_text()
+
+
+async def test_a_body_that_was_begun_does_not_hold_up_the_stop(
+    tmp_path: Path, data_dir: Path, upstream: Upstream
+) -> None:
+    port = free_port()
+    env = environment(data_dir, upstream, PORT=str(port))
+    log = tmp_path / "log"
+    command = (ZANTARA, "serve")
+    async with (
+        served(*command, port=port, env=env, cwd=tmp_path, log=log) as (client, process),
+        half_sent(client),
+    ):
+        await client.get("/health")  # by now the service has what was sent before
+        process.send_signal(signal.SIGTERM)
+        # The limit for a turn, which was waited for, is 120 s.
+        assert await asyncio.wait_for(process.wait(), 60) == 0

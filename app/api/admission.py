@@ -6,11 +6,15 @@ too, in plain text and without a request id.
 
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.body_limit import has_body
 from app.api.errors import problem
 
 ALWAYS_SERVED = ("/health", "/ready")
+# Kept open, the refused would use up the descriptors of those who are served.
+_COME_AGAIN = {"Retry-After": "1", "Connection": "close"}
 
 
 @dataclass
@@ -38,18 +42,29 @@ class AdmissionMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, counted, or refuse it."""
+        """Pass the request on, counted from when all of it has arrived, or refuse it."""
         if scope["type"] != "http" or scope["path"] in ALWAYS_SERVED:
             await self._app(scope, receive, send)
             return
         admission: Admission = scope["state"]["admission"]
         if refusal := admission.refusal:
-            # Kept open, the refused would use up the descriptors of those who are served.
-            headers = {"Retry-After": "1", "Connection": "close"}
-            await problem(503, refusal, headers=headers)(scope, receive, send)
+            await problem(503, refusal, headers=_COME_AGAIN)(scope, receive, send)
             return
-        admission.under_way += 1
+        # Who is slow to send a request keeps no place from those who have sent theirs.
+        counted = not has_body(scope)
+        admission.under_way += counted
+
+        async def counting_receive() -> Message:
+            nonlocal counted
+            message = await receive()
+            if not counted and message["type"] == "http.request" and not message.get("more_body"):
+                if refusal := admission.refusal:
+                    raise HTTPException(503, refusal, _COME_AGAIN)
+                counted = True
+                admission.under_way += 1
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, counting_receive, send)
         finally:
-            admission.under_way -= 1
+            admission.under_way -= counted

@@ -1,8 +1,11 @@
-"""A bound on request bodies, whether they declare their length or not.
+"""Bounds on request bodies: on their length, declared or not, and on their time.
 
 Our own rather than FastAPI's `max_body_size`: that one answers a declared
-length over the limit in plain text, without the request id.
+length over the limit in plain text, without the request id, and knows no time; nor
+does uvicorn, which waits for ever for a body that was begun.
 """
+
+import asyncio
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,10 +15,13 @@ MAX_BODY_BYTES = 1_000_000
 UPLOADS = ("POST", "/documents")
 # What stands round the file in a form: boundaries, field names, the other fields.
 _FORM_BYTES = 64_000
+TIME_S = 20.0
+"""For any body, and a second more for each of these of the longest that is taken."""
+BYTES_PER_S = 100_000
 
 
 class BodyLimitMiddleware:
-    """Raises a 413 inside the application when the body is longer than its limit."""
+    """Raises a 413 or a 408 inside the application when a body is too long, or too slow."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -28,19 +34,33 @@ class BodyLimitMiddleware:
         limit = MAX_BODY_BYTES
         if (scope["method"], scope["path"]) == UPLOADS:
             limit = scope["state"]["max_upload_bytes"] + _FORM_BYTES
+        limit_s = TIME_S + limit / BYTES_PER_S
+        deadline = asyncio.get_running_loop().time() + limit_s
+        arriving = has_body(scope)
         received = 0
 
         async def bounded_receive() -> Message:
-            nonlocal received
+            nonlocal arriving, received
             if _declared_length(scope) > limit:
                 raise _too_large(limit)
-            message = await receive()
+            try:
+                # What comes after the body is the client's leaving, for which there is no time.
+                async with asyncio.timeout_at(deadline if arriving else None):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow(limit_s) from None
+            arriving = arriving and bool(message.get("more_body"))
             received += len(message.get("body", b""))
             if received > limit:
                 raise _too_large(limit)
             return message
 
         await self._app(scope, bounded_receive, send)
+
+
+def has_body(scope: Scope) -> bool:
+    """Whether something follows the request's head."""
+    return _declared_length(scope) > 0 or b"transfer-encoding" in dict(scope["headers"])
 
 
 def _declared_length(scope: Scope) -> int:
@@ -50,3 +70,8 @@ def _declared_length(scope: Scope) -> int:
 
 def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, f"the body is longer than {limit} bytes")
+
+
+def _too_slow(limit_s: float) -> HTTPException:
+    detail = f"the body did not arrive whole within {limit_s:.0f} s; send it again"
+    return HTTPException(408, detail, {"Connection": "close"})
