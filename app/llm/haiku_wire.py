@@ -66,6 +66,7 @@ class MessageStream:
     def __init__(self, model: str, *, tools_given: bool) -> None:
         self.stopped = False
         self._model = model
+        self._started = False
         self._stop_reason: str | None = None
         self._input_tokens: int | None = None
         self._output_tokens = 0
@@ -83,10 +84,15 @@ class MessageStream:
         if event.error is not None:
             raise failure_from_response(200, {}, event.error)
         if event.message is not None:
+            if self._started:
+                raise ProviderError(FailureKind.PROTOCOL, "a second message after the first")
+            self._started = True
             self._model = event.message.model
             self._take_usage(event.message.usage)
         self._take_usage(event.usage)
         self.stopped = self.stopped or event.type == "message_stop"
+        if self._stop_reason is not None:
+            return None  # the answer is whole: what else is said belongs to none
         if event.content_block is not None and event.content_block.type == "tool_use":
             self._calls.open(event.index, event.content_block.id, event.content_block.name)
             return ToolCallGrows()

@@ -4,6 +4,7 @@ Decoding is typed (msgspec), so that a chunk of another shape is refused as a
 fault of the provider and never reaches code that expects something else.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ class _Delta(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
     error: dict[str, Any] | None = None
@@ -50,6 +52,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Chunk(msgspec.Struct):
+    id: str | None = None
     choices: list[_Choice] | None = None
     model: str | None = None
     usage: Any = None
@@ -65,6 +68,8 @@ class Completion:
     def __init__(self, model: str, *, tools_given: bool) -> None:
         self.finished = False
         self._model = model
+        self._id: str | None = None
+        self._begun = False
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
         self._billed_usd: float | None = None
@@ -73,7 +78,8 @@ class Completion:
     def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
         """Note what a chunk says; return its content, if it has any.
 
-        Raises `ProviderError` for an error chunk, a refusal or a malformed chunk.
+        Raises `ProviderError` for an error chunk, a refusal, a malformed chunk or
+        one of another answer.
         """
         try:
             chunk = _decoder.decode(data)
@@ -86,7 +92,18 @@ class Completion:
             self._take_usage(chunk.usage)
         if not chunk.choices or self.finished:
             return None
-        return self._take_choice(chunk.choices[0])
+        self._require_one_answer(chunk.id, chunk.choices)
+        content = self._take_choice(chunk.choices[0])
+        self._begun = self._begun or content is not None
+        return content
+
+    def _require_one_answer(self, chunk_id: str | None, choices: Sequence[_Choice]) -> None:
+        if any(choice.index != 0 for choice in choices):
+            raise ProviderError(FailureKind.PROTOCOL, "more answers than the one asked for")
+        another = chunk_id and self._id and chunk_id != self._id
+        if self._begun and another:
+            raise ProviderError(FailureKind.PROTOCOL, "another answer after the first had begun")
+        self._id = chunk_id or self._id
 
     def _take_usage(self, given: Any) -> None:
         try:

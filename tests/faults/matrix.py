@@ -163,6 +163,22 @@ def _as_named(model: str) -> b.Part:
     return renamed
 
 
+def _of_another_answer(api: b.Api) -> bytes:
+    """An answer's beginning within another."""
+    if api is b.HAIKU_API:
+        return api.answer(SAID, REST)
+    return api.stream(
+        {**llama_chunk(""), "id": "gen-2"},
+        *({**llama_chunk(text), "id": "gen-2"} for text in (SAID, REST)),
+        *api.closing,
+    )
+
+
+def _second_choice(content: str | None = None, finish: str | None = None) -> b.Part:
+    choice = {"index": 1, "delta": {"content": content}, "finish_reason": finish}
+    return b.event({"id": "gen-1", "choices": [choice]})
+
+
 _STOP = b.event(llama_chunk(finish="stop"))
 _DONE = b.event("[DONE]")
 _USAGE = {"input_tokens": 500, "output_tokens": 100, "estimated": False}
@@ -326,6 +342,14 @@ MATRIX: list[Fault] = [
           b.sends(b.said, b.event({"choices": [{"finish_reason": "stop", "error":
                                                 {"code": 502, "message": "x"}}]})),
           K.SERVER, True, of=Models.LLAMA),
+    Fault(34, "two-answers", "a second answer begins in the middle of the first",
+          b.sends(b.said, _of_another_answer), K.PROTOCOL, True),
+    Fault(34, "two-choices", "a second choice between the pieces of the first",
+          b.sends(b.said, _second_choice("Oppure "), b.event(llama_chunk(REST)), _STOP, _DONE),
+          K.PROTOCOL, True, of=Models.LLAMA),
+    Fault(34, "other-choice", "a second choice ends",
+          b.sends(b.said, _second_choice(finish="stop"), b.event(llama_chunk(REST)), _STOP, _DONE),
+          K.PROTOCOL, True, of=Models.LLAMA),
     Fault(35, "reset-first", "reset before the headers", b.resets_at_once, K.CONNECTION),
     Fault(35, "reset-opening", "reset before content", b.sends(b.opening, then="reset"),
           K.PROTOCOL),
@@ -383,6 +407,11 @@ MATRIX: list[Fault] = [
                     b.event("{not json"), b.event({"error": {"code": 500}}), _DONE),
     Fault(44, "after-stop", "content after the end",
           b.sends(b.whole, lambda api: api.stream(api.piece("And one more thing.")))),
+    Fault(44, "after-reason", "content after the stop reason",
+          b.sends(_words, b.event({"type": "message_delta", "usage": {"output_tokens": 9},
+                                   "delta": {"stop_reason": "end_turn"}}),
+                  lambda api: api.stream(api.piece("And one more thing."), *api.closing)),
+          of=Models.HAIKU),
     *_in_stream(45, "tool", "a tool call, but no tool was given", [_tool_call], K.PROTOCOL),
     Fault(46, "another-model", "another model's name, which has a price",
           b.sends(_as_named("claude-sonnet-4-5")), of=Models.HAIKU,
