@@ -15,6 +15,7 @@ from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
+from app.api.openapi import DescribedFastAPI, operation_id
 from app.api.startup_errors import StartupErrorMiddleware
 from app.chat.service import ChatService
 from app.llm.factory import open_client
@@ -70,7 +71,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 started=time.monotonic(),
             )
 
-    app = FastAPI(
+    app = DescribedFastAPI(
+        generate_unique_id_function=operation_id,
         title="ZANTARA",
         version=__version__,
         summary="Answers on doing business in Indonesia, with sources.",

@@ -3,10 +3,11 @@
 from typing import Annotated, Literal, Self
 
 from asgi_correlation_id import correlation_id
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.deps import ChatServiceDep
+from app.api.examples import UI_CHAT
 from app.api.schemas import MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import up_to_content
@@ -24,8 +25,12 @@ MAX_PARTS = 1_000
 class UIPart(BaseModel):
     """A part of a message: `text` is read; what the service itself put beside it is left out."""
 
-    type: Annotated[str, Field(max_length=200)]
-    text: Annotated[str, Field(max_length=MAX_CHARS)] = ""
+    type: str = Field(
+        max_length=200, description="`text` is read; `file` is refused; all others are passed over."
+    )
+    text: str = Field(
+        max_length=MAX_CHARS, default="", description="Of a `text` part: what was said."
+    )
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -37,8 +42,8 @@ class UIPart(BaseModel):
 class UIMessage(BaseModel):
     """One message, as `useChat` keeps it."""
 
-    role: Literal["system", "user", "assistant"]
-    parts: list[UIPart] = Field(max_length=MAX_PARTS)
+    role: Literal["system", "user", "assistant"] = Field(description="Who speaks.")
+    parts: list[UIPart] = Field(max_length=MAX_PARTS, description="What the message is made of.")
 
     @property
     def text(self) -> str:
@@ -76,7 +81,11 @@ class UIChatIn(TurnOptions):
 
 
 @router.post("/chat", response_model=None)
-async def ui_chat(body: UIChatIn, request: Request, service: ChatServiceDep) -> Response:
+async def ui_chat(
+    body: Annotated[UIChatIn, Body(openapi_examples=UI_CHAT)],
+    request: Request,
+    service: ChatServiceDep,
+) -> Response:
     """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
     request_id = correlation_id.get() or ""
     events = service.stream(body.turn())

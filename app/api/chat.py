@@ -1,11 +1,13 @@
 """`POST /chat`: one turn, whole or streamed."""
 
 import time
+from typing import Annotated
 
 from asgi_correlation_id import correlation_id
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from app.api.deps import ChatServiceDep
+from app.api.examples import CHAT
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import folded, up_to_content
@@ -29,7 +31,11 @@ _STREAM_DESCRIPTION = (
         503: {"description": "No model could answer, and nothing was found to quote."},
     },
 )
-async def chat(body: ChatIn, request: Request, service: ChatServiceDep) -> Response:
+async def chat(
+    body: Annotated[ChatIn, Body(openapi_examples=CHAT)],
+    request: Request,
+    service: ChatServiceDep,
+) -> Response:
     """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
     started = time.perf_counter()
     request_id = correlation_id.get() or ""

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
-from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Path, Query, Request, Response, UploadFile
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -24,26 +24,37 @@ MAX_PAGE = 500
 
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 DocumentId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
+PathId = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_ID_CHARACTERS,
+        description="The document's id; its slashes may stand as they are.",
+        examples=["it/pt-pma-capital"],
+    ),
+]
 
 
 class DocumentOut(BaseModel):
     """A document without its text."""
 
-    id: str
-    title: str
-    language: str
-    collection: str | None
+    id: str = Field(
+        description="Its path below the folder without the ending, after the collection's name."
+    )
+    title: str = Field(description="Its title.")
+    language: str = Field(description="The language it was recognised to be in.")
+    collection: str | None = Field(description="The collection it was put into.")
     access: str = Field(description="The group that may read it.")
-    effective_date: str | None
+    effective_date: str | None = Field(description="ISO date from which it holds.")
     supersedes: str | None = Field(description="The document that it replaces.")
     superseded: bool = Field(description="A newer one replaces it: found only when asked for.")
     jurisdiction: Jurisdiction | None = Field(description="How far a regulation reaches.")
-    source: str | None
-    uri: str | None
-    checked: str | None
+    source: str | None = Field(description="What it was made from, as it says itself.")
+    uri: str | None = Field(description="Where it was taken from, if it says so.")
+    checked: str | None = Field(description="When it was last checked, as it says itself.")
     marks: list[str] = Field(description="What was remarked on when it was taken in.")
-    chunks: int
-    characters: int
+    chunks: int = Field(description="Passages it was cut into.")
+    characters: int = Field(description="Length of its text.")
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -55,17 +66,17 @@ class DocumentOut(BaseModel):
 class StoredOut(DocumentOut):
     """A document that was sent."""
 
-    change: Literal["added", "changed", "unchanged"]
+    change: Literal["added", "changed", "unchanged"] = Field(description="What came of it.")
 
 
 class SectionOut(BaseModel):
     """A part of a document under one heading, by its characters in the text."""
 
-    section: str
-    start: int
-    end: int
-    page: int | None
-    kind: ChunkKind
+    section: str = Field(description="Title and headings above it.")
+    start: int = Field(description="Where it begins in the document's text, in characters.")
+    end: int = Field(description="Where it ends.")
+    page: int | None = Field(description="The page on which it begins, where there are pages.")
+    kind: ChunkKind = Field(description="`explanation`: of a statute, its official explanation.")
 
     @classmethod
     def of(cls, part: Part) -> Self:
@@ -78,15 +89,15 @@ class SectionOut(BaseModel):
 class DocumentDetailOut(DocumentOut):
     """A document with its headings, and with its text where that was asked for."""
 
-    sections: list[SectionOut]
-    text: str | None = None
+    sections: list[SectionOut] = Field(description="What it is made of, in order.")
+    text: str | None = Field(default=None, description="Its text, where `text=true` asked for it.")
 
 
 class DocumentListOut(BaseModel):
     """A page of documents by id; `total` counts all pages."""
 
-    documents: list[DocumentOut]
-    total: int
+    documents: list[DocumentOut] = Field(description="This page.")
+    total: int = Field(description="Documents on all pages.")
 
 
 @router.post(
@@ -102,13 +113,19 @@ async def upload(
     request: Request,
     response: Response,
     knowledge_base: KnowledgeBaseDep,
-    file: UploadFile,
-    collection: Annotated[Name | None, Form()] = None,
-    access: Annotated[Name, Form()] = PUBLIC,
-    force: Annotated[bool, Form()] = False,
-    effective_date: Annotated[date | None, Form()] = None,
-    supersedes: Annotated[DocumentId | None, Form()] = None,
-    root: Annotated[str, Form(min_length=1, max_length=1_000)] = UPLOADED,
+    file: Annotated[UploadFile, File(description="The file; its name's ending tells the format.")],
+    collection: Annotated[Name | None, Form(description="Put it into this collection.")] = None,
+    access: Annotated[Name, Form(description="The one group that may read it.")] = PUBLIC,
+    force: Annotated[bool, Form(description="Index, with a mark, what should not be.")] = False,
+    effective_date: Annotated[
+        date | None, Form(description="The date from which it holds.")
+    ] = None,
+    supersedes: Annotated[
+        DocumentId | None, Form(description="The document that it replaces.")
+    ] = None,
+    root: Annotated[
+        str, Form(min_length=1, max_length=1_000, description="What it was taken from.")
+    ] = UPLOADED,
 ) -> StoredOut:
     """Index a file: Markdown, text, HTML, PDF, DOCX, CSV, JSON or JSON lines, by its name.
 
@@ -140,12 +157,20 @@ async def upload(
 async def documents(
     knowledge_base: KnowledgeBaseDep,
     groups: GroupsDep,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
-    languages: Annotated[list[Literal["en", "id", "it"]], Query()] = [],  # noqa: B006 - copied
-    collections: Annotated[list[Name], Query(max_length=100)] = [],  # noqa: B006 - copied
-    include_superseded: bool = True,
-    root: Annotated[str | None, Query(max_length=1_000)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Documents a page.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=10**9, description="Documents to pass over.")] = 0,
+    languages: Annotated[
+        list[Literal["en", "id", "it"]], Query(description="Only in these languages.")
+    ] = [],  # noqa: B006 - copied
+    collections: Annotated[
+        list[Name], Query(max_length=100, description="Only of these collections.")
+    ] = [],  # noqa: B006 - copied
+    include_superseded: Annotated[
+        bool, Query(description="Also those that a newer one replaces.")
+    ] = True,
+    root: Annotated[
+        str | None, Query(max_length=1_000, description="Only what was taken from there.")
+    ] = None,
 ) -> DocumentListOut:
     """List documents by id."""
     filters = SearchFilters(
@@ -160,10 +185,10 @@ async def documents(
 
 @router.get("/{document_id:path}", responses={404: {"description": "No such document."}})
 async def document(
-    document_id: DocumentId,
+    document_id: PathId,
     knowledge_base: KnowledgeBaseDep,
     groups: GroupsDep,
-    text: bool = False,
+    text: Annotated[bool, Query(description="Its text too.")] = False,
 ) -> DocumentDetailOut:
     """One document: what is known of it, its headings, and with `text=true` its text."""
     catalogue = knowledge_base.catalogue
@@ -180,9 +205,7 @@ async def document(
 @router.delete(
     "/{document_id:path}", status_code=204, responses={404: {"description": "No such document."}}
 )
-async def delete(
-    document_id: DocumentId, knowledge_base: KnowledgeBaseDep, groups: GroupsDep
-) -> None:
+async def delete(document_id: PathId, knowledge_base: KnowledgeBaseDep, groups: GroupsDep) -> None:
     """Forget a document. A bundled one is back at the next start."""
     entry = await knowledge_base.catalogue.entry(document_id, groups)
     if entry is None or not await knowledge_base.delete(document_id):

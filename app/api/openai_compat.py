@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any
 
 from asgi_correlation_id import correlation_id
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.api.deps import ChatServiceDep, ClientDep
+from app.api.examples import COMPLETIONS
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import folded, up_to_content
@@ -40,7 +41,10 @@ async def models() -> dict[str, Any]:
 
 @router.post("/chat/completions", response_model=None)
 async def chat_completions(
-    body: CompletionIn, request: Request, service: ChatServiceDep, client: ClientDep
+    body: Annotated[CompletionIn, Body(openapi_examples=COMPLETIONS)],
+    request: Request,
+    service: ChatServiceDep,
+    client: ClientDep,
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())

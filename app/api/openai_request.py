@@ -19,20 +19,25 @@ MAX_RESULT_CHARS = 100_000
 class TextPart(BaseModel):
     """A part of a message."""
 
-    type: Literal["text"]
-    text: Text
+    type: Literal["text"] = Field(description="The one kind there is.")
+    text: Text = Field(description="What was said.")
 
 
-class MessageIn(BaseModel):
+TextParts = Annotated[list[TextPart], Field(min_length=1, max_length=20)]
+
+
+class CompletionMessage(BaseModel):
     """One message; an application's instructions come as `system` or `developer`."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: (
-        Annotated[str, Field(max_length=MAX_RESULT_CHARS)]
-        | Annotated[list[TextPart], Field(min_length=1, max_length=20)]
-        | None
-    ) = None
-    tool_calls: list[ToolCallIn] | None = Field(default=None, max_length=MAX_CALLS)
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
+        description="Who speaks."
+    )
+    content: Annotated[str, Field(max_length=MAX_RESULT_CHARS)] | TextParts | None = Field(
+        default=None, description="What was said, or what a tool returned."
+    )
+    tool_calls: list[ToolCallIn] | None = Field(
+        default=None, max_length=MAX_CALLS, description="The tools that the assistant called."
+    )
     tool_call_id: str | None = Field(default=None, description="Of a tool's result: its call.")
     is_error: bool = Field(
         default=False, description="Of a tool's result: it failed. Not a field of OpenAI's own."
@@ -63,13 +68,15 @@ class MessageIn(BaseModel):
 class StreamOptions(BaseModel):
     """What a stream tells beside the answer."""
 
-    include_usage: bool = False
+    include_usage: bool = Field(
+        default=False, description="One more chunk at the end, with the tokens."
+    )
 
 
 class PlainText(BaseModel):
     """The one form of answer there is."""
 
-    type: Literal["text"]
+    type: Literal["text"] = Field(description="The one form there is.")
 
 
 def _nothing(value: object) -> object:
@@ -78,28 +85,50 @@ def _nothing(value: object) -> object:
     return value
 
 
+Tokens = Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)]
 Unsupported = Annotated[Any, AfterValidator(_nothing)]
 
 
 class CompletionIn(BaseModel):
     """OpenAI's request. Fields that are not named here make no difference to the answer."""
 
-    model: Literal["zantara", "llama-scout", "haiku"]
-    messages: list[MessageIn] = Field(min_length=1, max_length=MAX_MESSAGES)
-    stream: bool = False
-    stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] | None = None
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    n: Literal[1] | None = None
+    model: Literal["zantara", "llama-scout", "haiku"] = Field(
+        description="`zantara` answers from the knowledge base, the others as they are."
+    )
+    messages: list[CompletionMessage] = Field(
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        description="The conversation; it ends in the question or in what tools returned.",
+    )
+    stream: bool = Field(default=False, description="Chunks instead of one object.")
+    stream_options: StreamOptions | None = Field(
+        default=None, description="What a stream tells beside the answer."
+    )
+    max_tokens: Tokens | None = Field(
+        default=None, description="The answer's bound, in tokens; more than 8192 is taken as 8192."
+    )
+    max_completion_tokens: Tokens | None = Field(
+        default=None, description="The same under its newer name; it goes first."
+    )
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="For Llama only: Haiku's API refuses it."
+    )
+    n: Literal[1] | None = Field(default=None, description="One answer at a time.")
     tools: list[ToolIn] | None = Field(
         default=None, max_length=MAX_TOOLS, description="Answered by Haiku; yours to carry out."
     )
-    tool_choice: ToolChoiceIn | None = None
-    parallel_tool_calls: bool | None = None
-    functions: Unsupported = None
-    stop: Unsupported = None
-    response_format: PlainText | None = None
+    tool_choice: ToolChoiceIn | None = Field(
+        default=None,
+        description="Whether tools may, must or must not be called, or which one must.",
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="False: one call in an answer at the most."
+    )
+    functions: Unsupported = Field(default=None, description="Not supported; use `tools`.")
+    stop: Unsupported = Field(default=None, description="Not supported.")
+    response_format: PlainText | None = Field(
+        default=None, description="Plain text is the one form there is."
+    )
 
     def conversation(self) -> tuple[Message, ...]:
         """What user and assistant said, what tools they called and what those returned."""
@@ -150,7 +179,7 @@ class CompletionIn(BaseModel):
         return self
 
 
-def _merged(messages: Sequence[MessageIn]) -> Iterator[Message]:
+def _merged(messages: Sequence[CompletionMessage]) -> Iterator[Message]:
     """Results that follow one another are one message."""
     results: list[ToolResult] = []
     for message in messages:

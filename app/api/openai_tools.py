@@ -36,8 +36,12 @@ def _json_object(arguments: str) -> str:
 class FunctionIn(BaseModel):
     """What a tool is for, and what it takes."""
 
-    name: Name
-    description: str = Field(default="", max_length=MAX_DESCRIPTION_CHARS)
+    name: Name = Field(description="The name by which the model calls it.")
+    description: str = Field(
+        default="",
+        max_length=MAX_DESCRIPTION_CHARS,
+        description="What it is for: the model decides by it.",
+    )
     parameters: Annotated[dict[str, Any] | None, AfterValidator(_object_schema)] = Field(
         default=None, validate_default=True, description="A JSON Schema of an object."
     )
@@ -50,14 +54,14 @@ class FunctionIn(BaseModel):
 class ToolIn(BaseModel):
     """A tool of the caller's."""
 
-    type: Literal["function"]
-    function: FunctionIn
+    type: Literal["function"] = Field(description="The one kind there is.")
+    function: FunctionIn = Field(description="The tool.")
 
 
 class CalledFunction(BaseModel):
     """What was called, with which arguments."""
 
-    name: Name
+    name: Name = Field(description="The tool's name.")
     arguments: Annotated[
         str, Field(max_length=MAX_ARGUMENT_CHARACTERS), AfterValidator(_json_object)
     ] = Field(description="A JSON object, as text; empty: no arguments.")
@@ -66,9 +70,9 @@ class CalledFunction(BaseModel):
 class ToolCallIn(BaseModel):
     """A call that the assistant made earlier."""
 
-    id: CallId
-    type: Literal["function"] = "function"
-    function: CalledFunction
+    id: CallId = Field(description="As the answer gave it; its result names it.")
+    type: Literal["function"] = Field(default="function", description="The one kind there is.")
+    function: CalledFunction = Field(description="What was called.")
 
     def as_call(self) -> ToolCall:
         """The call, as the models' side takes it."""
@@ -78,14 +82,14 @@ class ToolCallIn(BaseModel):
 class NamedFunction(BaseModel):
     """A tool by its name."""
 
-    name: Name
+    name: Name = Field(description="The tool's name.")
 
 
 class NamedChoice(BaseModel):
     """The one tool that is to be called."""
 
-    type: Literal["function"]
-    function: NamedFunction
+    type: Literal["function"] = Field(description="The one kind there is.")
+    function: NamedFunction = Field(description="The tool that is to be called.")
 
 
 ToolChoiceIn = Literal["auto", "none", "required"] | NamedChoice

@@ -45,15 +45,21 @@ class MessageIn(Body):
     role: Literal["user", "assistant"] = Field(
         description="System and tool turns are the service's own and are refused."
     )
-    content: Text
+    content: Text = Field(description="What was said.")
 
 
 class FiltersIn(Body):
     """Narrows the search; what is left out narrows nothing."""
 
-    document_ids: list[Annotated[str, Field(max_length=500)]] = Field(default=[], max_length=100)
-    languages: list[Literal["en", "id", "it"]] = []
-    collections: list[Annotated[str, Field(max_length=100)]] = Field(default=[], max_length=100)
+    document_ids: list[Annotated[str, Field(max_length=500)]] = Field(
+        default=[], max_length=100, description="Only these documents."
+    )
+    languages: list[Literal["en", "id", "it"]] = Field(
+        default=[], description="Only documents in these languages."
+    )
+    collections: list[Annotated[str, Field(max_length=100)]] = Field(
+        default=[], max_length=100, description="Only documents of these collections."
+    )
     effective_from: date | None = Field(
         default=None, description="Documents that hold from this date or a later one."
     )
@@ -79,13 +85,18 @@ class FiltersIn(Body):
 class TurnOptions(Body):
     """How a question is to be answered."""
 
-    model: Model = "auto"
-    max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] = DEFAULT_MAX_TOKENS
+    model: Model = Field(
+        default="auto", description="Who is to answer; `auto`: Llama first, Haiku when it can't."
+    )
+    max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] = Field(
+        default=DEFAULT_MAX_TOKENS,
+        description="The answer's bound, in tokens; more than 8192 is taken as 8192.",
+    )
     temperature: float | None = Field(
         default=None, ge=0, le=2, description="For Llama only: Haiku's API refuses it."
     )
     top_k: int = Field(default=DEFAULT_TOP_K, ge=1, le=50, description="Passages at the most.")
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default=FiltersIn(), description="Narrows what is searched.")
     tools: bool | list[ToolName] = Field(
         default=False,
         description="Let the model use the service's own tools, all or these: then Haiku answers.",
@@ -114,11 +125,13 @@ class TurnOptions(Body):
 class ChatIn(TurnOptions):
     """A question, alone (`message`) or with what was said before it (`messages`)."""
 
-    message: Text | None = None
+    message: Text | None = Field(default=None, description="The question, where it stands alone.")
     messages: list[MessageIn] | None = Field(
         default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
     )
-    stream: bool = False
+    stream: bool = Field(
+        default=False, description="Server-sent events instead of one JSON object."
+    )
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:

@@ -3,9 +3,11 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
+from fastapi import Body as RequestBody
 from pydantic import AfterValidator, BaseModel, Field
 
 from app.api.deps import GroupsDep, KnowledgeBaseDep
+from app.api.examples import SEARCH
 from app.api.schemas import Body, FiltersIn, says_something
 from app.chat.service import DEFAULT_TOP_K
 from app.events import ChunkKind, Jurisdiction, Passage
@@ -19,12 +21,14 @@ Query = Annotated[str, Field(max_length=MAX_QUESTION_CHARACTERS), AfterValidator
 class SearchIn(Body):
     """What to look for."""
 
-    query: Query
+    query: Query = Field(description="What to look for, as a question or as words.")
     translations: dict[Literal["en", "id", "it"], Query] = Field(
         default={}, description="The same question in other languages: finds more."
     )
-    top_k: int = Field(default=DEFAULT_TOP_K, ge=1, le=MAX_TOP_K)
-    filters: FiltersIn = FiltersIn()
+    top_k: int = Field(
+        default=DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="Passages at the most."
+    )
+    filters: FiltersIn = Field(default=FiltersIn(), description="Narrows what is searched.")
 
 
 class ScoresOut(BaseModel):
@@ -38,32 +42,40 @@ class ScoresOut(BaseModel):
 class PassageOut(BaseModel):
     """A passage, and where it stands: `text` is the document's text from `start` to `end`."""
 
-    document_id: str
-    title: str
-    section: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    language: str
-    effective_date: str | None
-    uri: str | None
-    kind: ChunkKind
-    jurisdiction: Jurisdiction | None
-    scores: ScoresOut
+    document_id: str = Field(description="The document's id.")
+    title: str = Field(description="The document's title.")
+    section: str = Field(description="Title and headings above the passage.")
+    page: int | None = Field(description="Page of the document, where it has pages.")
+    start: int = Field(
+        description="Where the passage begins in the document's text, in characters."
+    )
+    end: int = Field(description="Where it ends.")
+    text: str = Field(description="The passage.")
+    language: str = Field(description="The document's language.")
+    effective_date: str | None = Field(description="ISO date from which the document holds.")
+    uri: str | None = Field(description="Where the document was taken from, if it says so.")
+    kind: ChunkKind = Field(description="`explanation`: of a statute, its official explanation.")
+    jurisdiction: Jurisdiction | None = Field(
+        description="How far a regulation reaches; null for what is none."
+    )
+    scores: ScoresOut = Field(description="Why it stands where it does.")
 
 
 class SearchOut(BaseModel):
     """Passages, best first."""
 
-    passages: list[PassageOut]
+    passages: list[PassageOut] = Field(description="The passages.")
     language: str | None = Field(description="The question's; null when it is too short to tell.")
     small_talk: bool = Field(description="No question was asked, so nothing was looked up.")
     degraded: bool = Field(description="Searched by words alone: the other half failed.")
 
 
 @router.post("/search")
-async def search(body: SearchIn, knowledge_base: KnowledgeBaseDep, groups: GroupsDep) -> SearchOut:
+async def search(
+    body: Annotated[SearchIn, RequestBody(openapi_examples=SEARCH)],
+    knowledge_base: KnowledgeBaseDep,
+    groups: GroupsDep,
+) -> SearchOut:
     """Find passages by meaning and by words at once, in all languages."""
     translations = {str(code): text for code, text in body.translations.items()}
     found = await knowledge_base.search(

@@ -23,57 +23,72 @@ class Source(BaseModel):
     """A passage that the model was given, under the number it was told to cite it by."""
 
     n: int = Field(description="The number in the answer's square brackets, from 1.")
-    document_id: str
-    title: str
+    document_id: str = Field(
+        description="The document's id: `GET /documents/{id}` has the rest of it."
+    )
+    title: str = Field(description="The document's title.")
     section: str = Field(description="Title and headings above the passage.")
     page: int | None = Field(description="Page of the document, where it has pages.")
-    uri: str | None
+    uri: str | None = Field(description="Where the document was taken from, if it says so.")
     effective_date: str | None = Field(description="ISO date from which the document holds.")
     score: float = Field(description="Rank score of the search; comparable within one answer.")
-    text: str
+    text: str = Field(description="The passage, as it stands in the document.")
 
 
 class ToolUse(BaseModel):
     """One of the service's own tools, as the model used it."""
 
     id: str = Field(description="The call's, as the model gave it.")
-    name: str
-    arguments: dict[str, Any]
+    name: str = Field(description="The tool's name.")
+    arguments: dict[str, Any] = Field(description="What the model asked it for.")
     ok: bool = Field(description="False: it failed, and the model was told so.")
-    duration_ms: float
+    duration_ms: float = Field(description="How long it took, in milliseconds.")
     result: str = Field(description="What the model was told, shortened.")
 
 
 class TokenUsage(BaseModel):
     """Tokens of the call that gave the answer; of all its steps where tools were used."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int = Field(description="Tokens that the model read.")
+    output_tokens: int = Field(description="Tokens that the model wrote.")
     estimated: bool = Field(description="True when the provider did not report them.")
 
 
-class Answer(BaseModel):
-    """The whole answer; the `done` event of a stream carries it less its text."""
+class AnswerFacts(BaseModel):
+    """What is to be known of an answer beside its text: the last event of a stream."""
 
-    answer: str
-    ai_used: AiName
-    model: str
-    provider: str
+    ai_used: AiName = Field(
+        description="Who answered; `extractive`: no model, the passages are quoted."
+    )
+    model: str = Field(description="The model's own name, as its provider gives it.")
+    provider: str = Field(description="Whose API answered.")
     fallback_reason: str | None = Field(description="Why it was not the first choice.")
     finish_reason: FinishReason = Field(description="`length`: cut off at the token limit.")
     degraded: bool = Field(description="True when no model or only half of the search answered.")
-    sources: list[Source]
-    used_rag: bool
+    sources: list[Source] = Field(
+        description="The passages that the model was given, in the order of their numbers."
+    )
+    used_rag: bool = Field(description="Whether passages stood behind the answer.")
     tools: list[ToolUse] = Field(description="The service's own tools that the model used.")
-    usage: TokenUsage
+    usage: TokenUsage = Field(description="What the answer took.")
     cost_usd: float | None = Field(
         description="US dollars of the call that finished the answer, or of all steps where tools "
         "were used; null when no price is known."
     )
     saved_usd: float | None = Field(description="US dollars less than on Haiku.")
     ttft_ms: float | None = Field(description="Time to the model's first token.")
-    latency_ms: float
-    request_id: str
+    latency_ms: float = Field(description="From the request to the whole answer, in milliseconds.")
+    request_id: str = Field(
+        description="Quote it when you report a fault; the header `x-request-id` has it too."
+    )
+
+
+class Answer(AnswerFacts):
+    """The whole answer."""
+
+    answer: str = Field(
+        description="The answer in Markdown; `[1]` cites the source with that number."
+    )
 
 
 class AnswerFold:

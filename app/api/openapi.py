@@ -1,0 +1,155 @@
+"""What FastAPI cannot tell of the API by itself: the streams' events, and how failures look."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from app.events import AiName
+from app.wire.answer import AnswerFacts, Source, ToolUse
+
+REFERENCE = "#/components/schemas/"
+PROBLEM = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    field: str = Field(description="Where, with dots between the names.")
+    message: str = Field(description="What is wrong.")
+
+
+class Problem(BaseModel):
+    """A refusal or a failure (RFC 9457)."""
+
+    type: str = Field(description="Always `about:blank`: the status says what kind it is.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str | None = Field(default=None, description="What was wrong, and what to do.")
+    request_id: str | None = Field(default=None, description="Quote it when you report a fault.")
+    errors: list[FieldError] | None = Field(default=None, description="Of a 422: each field.")
+    kind: str | None = Field(default=None, description="Of a model's refusal: its kind.")
+    causes: dict[str, str] | None = Field(
+        default=None, description="Of a 503: why each model did not answer."
+    )
+    setup_required: str | None = Field(default=None, description="What its operator has to set.")
+
+
+class OpenAIErrorBody(BaseModel):
+    """What was wrong."""
+
+    message: str = Field(description="What was wrong, and what to do.")
+    type: str = Field(description="Such as `invalid_request_error`.")
+    param: str | None = Field(description="The field that is wrong.")
+    code: str | None = Field(description="The kind of a model's refusal.")
+
+
+class OpenAIError(BaseModel):
+    """A refusal or a failure in OpenAI's envelope."""
+
+    error: OpenAIErrorBody = Field(description="The refusal or failure.")
+
+
+class RouteEvent(BaseModel):
+    """Which model answers; a second one says that another goes on from the last word."""
+
+    ai_used: AiName = Field(description="Who answers.")
+    model: str = Field(description="The model's configured name.")
+    provider: str = Field(description="Whose API is asked.")
+    fallback_reason: str | None = Field(description="Why it is not the first choice.")
+    continued: bool = Field(description="It goes on from what another had said.")
+
+
+class DeltaEvent(BaseModel):
+    """A piece of the answer."""
+
+    text: str = Field(description="Never empty.")
+
+
+class ErrorEvent(BaseModel):
+    """The answer broke off: the last event, in place of `done`."""
+
+    kind: str = Field(description="What kind of failure it was.")
+    message: str = Field(description="What happened.")
+    answer_so_far: str = Field(description="What had been said.")
+    request_id: str = Field(description="Quote it when you report a fault.")
+
+
+EVENTS: dict[str, type[BaseModel]] = {
+    "sources": Source,
+    "route": RouteEvent,
+    "delta": DeltaEvent,
+    "tool": ToolUse,
+    "done": AnswerFacts,
+    "error": ErrorEvent,
+}
+"""The events of a streamed `/chat`; `sources` has a list."""
+
+
+class DescribedFastAPI(FastAPI):
+    """FastAPI, with the rest of the description."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        if self.openapi_schema is None:
+            _complete(super().openapi())
+        assert self.openapi_schema is not None, "made above"
+        return self.openapi_schema
+
+
+def operation_id(route: APIRoute) -> str:
+    """The handler's name: generated clients are named by it."""
+    return route.name
+
+
+def _complete(described: dict[str, Any]) -> None:
+    more: list[type[BaseModel]] = [Problem, OpenAIError, *EVENTS.values()]
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in more], ref_template=f"{REFERENCE}{{model}}"
+    )
+    described["components"]["schemas"] |= schemas["$defs"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
+    for path, operations in described["paths"].items():
+        failure = _failure(path)
+        for operation in operations.values():
+            responses = operation["responses"]
+            responses.pop("422", None)
+            for status, response in responses.items():
+                if status >= "4":
+                    response["content"] = failure["content"]
+            responses["default"] = failure
+    _stream(described, "/chat", {"oneOf": [_event(name) for name in EVENTS]})
+    chunk = {"data": {"type": "string", "description": "JSON, and `[DONE]` at the end."}}
+    for path in ("/v1/chat/completions", "/api/chat"):
+        _stream(described, path, {"type": "object", "properties": chunk, "required": ["data"]})
+    # It is never anything but a stream.
+    described["paths"]["/api/chat"]["post"]["responses"]["200"]["content"].pop("application/json")
+
+
+def _failure(path: str) -> dict[str, Any]:
+    if path.startswith("/v1/"):
+        content = {"application/json": {"schema": {"$ref": f"{REFERENCE}OpenAIError"}}}
+    else:
+        content = {PROBLEM: {"schema": {"$ref": f"{REFERENCE}Problem"}}}
+    return {"description": "A refusal or a failure.", "content": content}
+
+
+def _stream(described: dict[str, Any], path: str, item: dict[str, Any]) -> None:
+    """As FastAPI describes streams of its own: `itemSchema`, an event's fields."""
+    answered = described["paths"][path]["post"]["responses"]["200"]
+    answered["content"]["text/event-stream"] = {"itemSchema": item}
+
+
+def _event(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"$ref": f"{REFERENCE}{EVENTS[name].__name__}"}
+    if name == "sources":
+        data = {"type": "array", "items": data}
+    content = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    return {
+        "type": "object",
+        "properties": {"event": {"const": name}, "data": content},
+        "required": ["event", "data"],
+    }
