@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.pages.conftest import Opening, ask
 from tests.upstream import (
@@ -147,3 +147,29 @@ async def test_a_refusal_is_told_and_asking_again_works(
         await page.get_by_role("button", name="Ask again").click()
         await expect(answer).to_have_text("Ten billion.")
         await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_limit_and_a_lost_connection_are_told_apart(
+    opening: Opening, upstream: Upstream
+) -> None:
+    async with opening() as page:
+
+        async def limited(route: Route) -> None:
+            problem = {"title": "Too Many Requests", "detail": "ten questions a minute"}
+            await route.fulfill(status=429, headers={"retry-after": "3"}, json=problem)
+
+        await page.route("**/chat", limited)
+        answer = await ask(page)
+        told = page.get_by_role("alert")
+        await expect(told).to_contain_text("ten questions a minute")
+        await expect(told).to_contain_text("Try again in 3 sec")
+
+        await page.unroute("**/chat")
+        await page.route("**/chat", lambda route: route.abort("connectionreset"))
+        await page.get_by_role("button", name="Ask again").click()
+        await expect(told).to_have_text("The connection was lost.")
+
+        await page.unroute("**/chat")
+        upstream.llama(llama_says("Ten billion."))
+        await page.get_by_role("button", name="Ask again").click()
+        await expect(answer).to_have_text("Ten billion.")

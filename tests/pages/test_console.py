@@ -50,7 +50,7 @@ async def test_it_shows_calls_fallbacks_circuits_and_money(
         await expect(page.get_by_role("img", name="spent and")).to_be_visible()
         await page.get_by_text("As a table").click()
         day = page.get_by_role("region", name="Cost and saving by day").get_by_role("row")
-        await expect(day.nth(1)).to_contain_text("3")
+        await expect(day.nth(1).get_by_role("cell").nth(1)).to_have_text("3")
 
 
 async def test_an_upload_becomes_searchable_and_a_deleted_document_is_gone(
