@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -11,7 +11,14 @@ from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
 from app.llm.circuit import Circuit, Permit
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
-from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Completed, Provider, ToolCallGrows
+from app.llm.provider import (
+    CHARACTERS_PER_TOKEN,
+    Bill,
+    ChatRequest,
+    Completed,
+    Provider,
+    ToolCallGrows,
+)
 from app.llm.timing import TimeLimits, timed
 
 logger = structlog.get_logger(__name__)
@@ -67,6 +74,11 @@ class Attempt:
     _ttft_ms: float | None = field(default=None, init=False)
     _written: int = field(default=0, init=False)
     _completed: Completed | None = field(default=None, init=False)
+    _bill: Bill = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the bill."""
+        self._bill = Bill(self.side.provider.model)
 
     async def run(self) -> AsyncGenerator[LLMEvent]:
         """Yield `RouteChosen` at the first content, the content, `Finished`.
@@ -106,7 +118,7 @@ class Attempt:
             continued=self.request.continues,
         )
         routed = False
-        stream = timed(provider.stream(self.request), self.limits, self.deadline)
+        stream = timed(provider.stream(self.request, self._bill), self.limits, self.deadline)
         async with aclosing(stream):
             async for event in stream:
                 if isinstance(event, Completed):
@@ -160,21 +172,23 @@ class Attempt:
         return finished
 
     def _finished(self, failure: ProviderError | None) -> Finished:
-        done = self._completed
-        usage = (done.usage if done else None) or self._estimate(failure)
-        model = done.model if done else self.side.provider.model
-        cost, saved = self.ledger.cost(
-            self.side.provider.name, model, usage, done.billed_usd if done else None
-        )
-        reason = done.finish_reason if done else FinishReason.STOP
-        return Finished(reason, model, usage, cost, saved, self._ttft_ms)
+        bill, usage = self._bill, self._usage(failure)
+        cost, saved = self.ledger.cost(self.side.provider.name, bill.model, usage, bill.billed_usd)
+        reason = self._completed.finish_reason if self._completed else FinishReason.STOP
+        return Finished(reason, bill.model, usage, cost, saved, self._ttft_ms)
 
-    def _estimate(self, failure: ProviderError | None) -> Usage:
-        """Tokens by characters; none where the provider refused before it read the prompt."""
-        if failure and not self._written and failure.kind not in _MAY_HAVE_READ_THE_PROMPT:
+    def _usage(self, failure: ProviderError | None) -> Usage:
+        """Tokens as reported; else by characters, none where the prompt was never read."""
+        written = self._written // CHARACTERS_PER_TOKEN
+        reported = self._bill.usage
+        if reported is not None:
+            least = written if reported.estimated else 0
+            return replace(reported, output_tokens=max(reported.output_tokens, least))
+        refused = failure and not self._written and failure.kind not in _MAY_HAVE_READ_THE_PROMPT
+        if refused or not self._bill.sent:
             return Usage(0, 0)
         read = self.request.characters // CHARACTERS_PER_TOKEN
-        return Usage(read, self._written // CHARACTERS_PER_TOKEN, estimated=True)
+        return Usage(read, written, estimated=True)
 
 
 def _log_success(ai: str, finished: Finished, *, aside: bool) -> None:

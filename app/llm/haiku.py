@@ -7,15 +7,16 @@ from contextlib import aclosing
 import aiohttp
 import anthropic
 import httpx2
-from httpx_aiohttp.httpx2 import Httpx2AiohttpClient
+from httpx_aiohttp.httpx2 import AiohttpTransport, Httpx2AiohttpClient
 from pydantic import SecretStr
 
 from app.errors import ProviderError
 from app.events import TextDelta
+from app.llm.connections import billed_to, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
-from app.llm.provider import ChatRequest, KeyState, ProviderEvent, ToolCallGrows
+from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import MAX_BODY_BYTES, is_event_stream, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -31,6 +32,7 @@ class HaikuProvider:
         self, api_key: SecretStr, *, base_url: str, model: str, connect_timeout_s: float
     ) -> None:
         self.model = model
+        verified = httpx2.create_ssl_context()
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key.get_secret_value(),
             base_url=base_url,
@@ -39,19 +41,20 @@ class HaikuProvider:
             open_telemetry=False,
             http_client=Httpx2AiohttpClient(
                 timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
-                limits=httpx2.Limits(max_connections=2000, keepalive_expiry=30),
+                transport=AiohttpTransport(verify=verified, client=pool(verified)),
                 follow_redirects=False,
                 event_hooks={"response": [_bound]},
             ),
             timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
         )
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
 
         `request.temperature` is not passed on: this API version refuses it.
         """
-        message = MessageStream(self.model, tools_given=bool(request.toolbox.tools))
+        message = MessageStream(bill, tools_given=bool(request.toolbox.tools))
+        billed_to.set(bill)
         try:
             async with self._client.messages.with_streaming_response.create(
                 model=self.model,

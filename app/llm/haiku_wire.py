@@ -11,7 +11,7 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
-from app.llm.provider import Completed, ProviderEvent, ToolCallGrows
+from app.llm.provider import Bill, Completed, ProviderEvent, Tokens, ToolCallGrows
 from app.llm.tools import GrowingCalls
 
 _FINISH_REASONS = {
@@ -36,10 +36,10 @@ class _Delta(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_input_tokens: Tokens | None = None
+    cache_creation_input_tokens: Tokens | None = None
 
 
 class _Start(msgspec.Struct):
@@ -63,13 +63,11 @@ _decoder = msgspec.json.Decoder(_Event)
 class MessageStream:
     """One message while its events come in."""
 
-    def __init__(self, model: str, *, tools_given: bool) -> None:
+    def __init__(self, bill: Bill, *, tools_given: bool) -> None:
         self.stopped = False
-        self._model = model
+        self._bill = bill
         self._started = False
         self._stop_reason: str | None = None
-        self._input_tokens: int | None = None
-        self._output_tokens = 0
         self._calls = GrowingCalls(allowed=tools_given)
 
     def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
@@ -81,15 +79,15 @@ class MessageStream:
             event = _decoder.decode(data)
         except MALFORMED_JSON as error:
             raise ProviderError(FailureKind.PROTOCOL, "a malformed event") from error
-        if event.error is not None:
-            raise failure_from_response(200, {}, event.error)
         if event.message is not None:
             if self._started:
                 raise ProviderError(FailureKind.PROTOCOL, "a second message after the first")
             self._started = True
-            self._model = event.message.model
-            self._take_usage(event.message.usage)
+            self._bill.model = event.message.model
+            self._take_usage(event.message.usage, so_far=True)
         self._take_usage(event.usage)
+        if event.error is not None:
+            raise failure_from_response(200, {}, event.error)
         self.stopped = self.stopped or event.type == "message_stop"
         if self._stop_reason is not None:
             return None  # the answer is whole: what else is said belongs to none
@@ -98,19 +96,22 @@ class MessageStream:
             return ToolCallGrows()
         return self._take_delta(event.index, event.delta) if event.delta is not None else None
 
-    def _take_usage(self, given: Any) -> None:
+    def _take_usage(self, given: Any, *, so_far: bool = False) -> None:
         try:
             usage = msgspec.convert(given or {}, _Usage)
         except msgspec.ValidationError:
             return  # a bill that cannot be read does not spoil the answer
         # Cumulative, so the last one replaces; cache reads and writes are not in it.
+        billed = self._bill.usage
         if usage.input_tokens is not None:
-            self._input_tokens = (
+            read = (
                 usage.input_tokens
                 + (usage.cache_read_input_tokens or 0)
                 + (usage.cache_creation_input_tokens or 0)
             )
-        self._output_tokens = usage.output_tokens or self._output_tokens
+            self._bill.usage = Usage(read, usage.output_tokens or 0, estimated=so_far)
+        elif billed is not None and usage.output_tokens is not None:
+            self._bill.usage = Usage(billed.input_tokens, usage.output_tokens)
 
     def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallGrows | None:
         self._stop_reason = delta.stop_reason or self._stop_reason
@@ -131,9 +132,6 @@ class MessageStream:
             raise ProviderError(FailureKind.CONTENT_FILTER, "the model refused")
         if self._stop_reason not in _FINISH_REASONS:
             raise ProviderError(FailureKind.PROTOCOL, "no known stop reason")
-        usage = None
-        if self._input_tokens is not None:
-            usage = Usage(self._input_tokens, self._output_tokens)
         reason = _FINISH_REASONS[self._stop_reason]
         calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
-        return [*calls, Completed(reason, self._model, usage, None)]
+        return [*calls, Completed(reason)]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from app.llm.provider import ChatRequest, KeyState, Provider, ProviderEvent
+from app.llm.provider import Bill, ChatRequest, KeyState, Provider, ProviderEvent
 
 
 class LateProvider:
@@ -22,10 +22,10 @@ class LateProvider:
         # Whoever gives up waiting does not take it from those who still wait.
         return await asyncio.shield(self._making)
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """As the provider's own."""
         provider = await self._made()
-        async with aclosing(provider.stream(request)) as events:
+        async with aclosing(provider.stream(request, bill)) as events:
             async for event in events:
                 yield event
 

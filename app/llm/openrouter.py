@@ -7,14 +7,15 @@ from contextlib import aclosing
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 from pydantic import SecretStr
 
 from app.errors import ProviderError
 from app.events import TextDelta
+from app.llm.connections import billed_to, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
-from app.llm.provider import ChatRequest, Ending, KeyState, ProviderEvent, ToolCallGrows
+from app.llm.provider import Bill, ChatRequest, Ending, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -32,6 +33,7 @@ class OpenRouterProvider:
         self, api_key: SecretStr, *, base_url: str, model: str, connect_timeout_s: float
     ) -> None:
         self.model = model
+        verified = httpx.create_ssl_context()
         # aiohttp underneath: httpx's own pool never recovers from cancelled
         # requests and costs four times the CPU at 64 streams (measured).
         self._client = HttpxAiohttpClient(
@@ -46,18 +48,19 @@ class OpenRouterProvider:
             },
             # No read limit here: the router's own timers know content from keep-alives.
             timeout=httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
-            limits=httpx.Limits(max_connections=2000, keepalive_expiry=30),
+            transport=AiohttpTransport(verify=verified, client=pool(verified)),
             follow_redirects=False,
         )
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)
+        billed_to.set(bill)
         try:
             async with self._client.stream("POST", "/chat/completions", content=body) as response:
                 chunks = response.aiter_raw()
                 await require_event_stream(response.status_code, response.headers, chunks)
-                completion = Completion(self.model, tools_given=bool(request.toolbox.tools))
+                completion = Completion(bill, tools_given=bool(request.toolbox.tools))
                 async with aclosing(_told(chunks, completion)) as told:
                     async for event in told:
                         yield event

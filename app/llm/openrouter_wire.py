@@ -12,7 +12,15 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, Message, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
-from app.llm.provider import ChatRequest, Completed, ProviderEvent, ToolCallGrows
+from app.llm.provider import (
+    Bill,
+    ChatRequest,
+    Completed,
+    Dollars,
+    ProviderEvent,
+    Tokens,
+    ToolCallGrows,
+)
 from app.llm.tools import GrowingCalls, Toolbox
 
 _FINISH_REASONS = {
@@ -46,9 +54,9 @@ class _Choice(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None = None
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
+    cost: Dollars | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -65,31 +73,31 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class Completion:
     """One completion while its chunks come in."""
 
-    def __init__(self, model: str, *, tools_given: bool) -> None:
+    def __init__(self, bill: Bill, *, tools_given: bool) -> None:
         self.finished = False
-        self._model = model
+        """Nothing but the usage may follow."""
+        self._bill = bill
         self._id: str | None = None
         self._begun = False
+        self._refused = False
         self._finish_reason: FinishReason | None = None
-        self._usage: Usage | None = None
-        self._billed_usd: float | None = None
         self._calls = GrowingCalls(allowed=tools_given)
 
     def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
         """Note what a chunk says; return its content, if it has any.
 
-        Raises `ProviderError` for an error chunk, a refusal, a malformed chunk or
-        one of another answer.
+        Raises `ProviderError` for an error chunk, a malformed one or one of
+        another answer.
         """
         try:
             chunk = _decoder.decode(data)
         except MALFORMED_JSON as error:
             raise ProviderError(FailureKind.PROTOCOL, "a malformed chunk") from error
-        if chunk.error is not None:
-            raise failure_from_response(200, {}, chunk.error)
-        self._model = chunk.model or self._model
+        self._bill.model = chunk.model or self._bill.model
         if chunk.usage is not None:
             self._take_usage(chunk.usage)
+        if chunk.error is not None:
+            raise failure_from_response(200, {}, chunk.error)
         if not chunk.choices or self.finished:
             return None
         self._require_one_answer(chunk.id, chunk.choices)
@@ -110,12 +118,15 @@ class Completion:
             usage = msgspec.convert(given, _Usage)
         except msgspec.ValidationError:
             return  # a bill that cannot be read does not spoil the answer
-        self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
-        self._billed_usd = usage.cost
+        self._bill.usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        self._bill.billed_usd = usage.cost
 
     def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallGrows | None:
         if choice.error is not None:
             raise failure_from_response(200, {}, choice.error)
+        if choice.finish_reason == "content_filter":
+            self._refused = self.finished = True
+            return None
         delta = choice.delta or _Delta()
         for call in delta.tool_calls or ():
             function = call.function or _Function()
@@ -128,8 +139,6 @@ class Completion:
         return ToolCallGrows() if delta.tool_calls else None
 
     def _take_finish(self, reason: str) -> None:
-        if reason == "content_filter":
-            raise ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused")
         if reason not in _FINISH_REASONS:
             raise ProviderError(FailureKind.SERVER, "the model broke off with an error")
         self._finish_reason = _FINISH_REASONS[reason]
@@ -138,16 +147,18 @@ class Completion:
     def closing_events(self) -> list[ProviderEvent]:
         """The tool calls, whole, and the closing event.
 
-        Raises `ProviderError` when the stream ended without a finish reason or a
-        tool's arguments are not JSON.
+        Raises `ProviderError` when the model's filter refused, the stream ended
+        without a finish reason or a tool's arguments are not JSON.
         """
+        if self._refused:
+            raise ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused")
         if self._finish_reason is None:
             raise ProviderError(FailureKind.PROTOCOL, "the stream ended without a finish reason")
         reason = self._finish_reason
         calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
         if calls and reason is FinishReason.STOP:
             reason = FinishReason.TOOL_CALLS  # some of the hosts behind OpenRouter say `stop`
-        return [*calls, Completed(reason, self._model, self._usage, self._billed_usd)]
+        return [*calls, Completed(reason)]
 
 
 def request_body(request: ChatRequest, model: str) -> bytes:

@@ -3,7 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
+
+import msgspec
 
 from app.events import AiName, FinishReason, Message, TextDelta, ToolCall, Usage
 from app.llm.tools import NO_TOOLS, Toolbox
@@ -67,16 +69,34 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The model said that it was finished.
-
-    `usage` is None when the provider did not report it; `billed_usd` is what it
-    said it charged, in US dollars, None when it did not say.
-    """
+    """The model said that it was finished."""
 
     finish_reason: FinishReason
+
+
+MAX_TOKENS_BILLED = 1_000_000_000
+MAX_USD_BILLED = 10_000.0
+"""Far above any call's: a bill over these, or below nothing, is not believed."""
+
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS_BILLED)]
+"""A number of tokens as a provider may give it."""
+Dollars = Annotated[float, msgspec.Meta(ge=0, le=MAX_USD_BILLED)]
+
+
+@dataclass(slots=True)
+class Bill:
+    """What is known of a call's price while it runs; it stands however the call ends.
+
+    `sent` is whether the request went out on a connection; `model` is the one that
+    answers. `usage` is None until the provider reports it, and estimated while its
+    report is of the beginning only; `billed_usd` is what it said it charged, in US
+    dollars, None when it did not say.
+    """
+
     model: str
-    usage: Usage | None
-    billed_usd: float | None
+    sent: bool = False
+    usage: Usage | None = None
+    billed_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +129,8 @@ class Provider(Protocol):
         """The configured model id."""
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncGenerator[ProviderEvent]:
-        """Yield content, then one `Completed` as the last event.
+    def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
+        """Yield content, then one `Completed` as the last event; fill in the bill on the way.
 
         Raises `ProviderError` for every failure of the API, and nothing else.
         Closing the generator closes the connection.

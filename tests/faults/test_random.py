@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -37,6 +38,8 @@ class Dice:
         self.random = random.Random(SEED)
         self.served: Counter[tuple[str, str]] = Counter()
         self.leave: dict[str, asyncio.Event] = {}
+        self.sent: list[tuple[str, bytearray]] = []
+        """The models' streams, byte by byte."""
 
     def step(self, ai: str, api: Api, mine: Models) -> Step:
         faults = [
@@ -48,6 +51,8 @@ class Dice:
         weights = [0.1 if fault.until_s else 1.0 for fault in faults]
 
         async def play(wire: Wire) -> None:
+            wire = Noted(wire)
+            self.sent.append((ai, wire.sent))
             roll = self.random.random()
             if roll < LEAVES:
                 self.served[ai, "cancelled"] += 1
@@ -66,6 +71,36 @@ class Dice:
             await fault.breakage(wire, api)
 
         return play
+
+
+class Noted(Wire):
+    """Keeps what is streamed on the wire."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(wire._writer, wire.call)
+        self.sent = bytearray()
+
+    async def chunk(self, data: bytes) -> None:
+        self.sent += data
+        await super().chunk(data)
+
+
+def billed(sent: list[tuple[str, bytearray]]) -> tuple[float, int]:
+    """What the streams said: Llama's dollars, and the tokens that Haiku wrote.
+
+    Up to the beginning of a second answer: there the router hangs up.
+    """
+    dollars, tokens = 0.0, 0
+    for ai, whole_stream in sent:
+        first, *rest = re.split(rb'"gen-2"|event: message_start', whole_stream)
+        stream = rest[0] if ai == "haiku" and rest else first
+        if ai == "llama-scout":
+            dollars += float(([0.0, *re.findall(rb'"cost": ([\d.]+)', stream)])[-1])
+            continue
+        # The first is of the beginning only.
+        _, *written = [0, *re.findall(rb'"output_tokens": (\d+)', stream)]
+        tokens += int(written[-1]) if len(written) > 1 else 0
+    return dollars, tokens
 
 
 def turn_of(wire: Wire) -> str:
@@ -120,6 +155,8 @@ async def test_a_thousand_random_faults(
         return len(list(Path("/proc/self/fd").iterdir()))
 
     monkeypatch.setattr("random.uniform", lambda least, _: least / 10)
+    # The bill is compared to the cent: a busy machine must not come too late for it.
+    monkeypatch.setattr("app.llm.openrouter.USAGE_GRACE_S", 5.0)
     dice, entries = Dice(), list[Entry]()
     tasks, before = len(asyncio.all_tasks()), descriptors()
     # A third of the total is kept for Haiku: more than its limit to the first content.
@@ -156,6 +193,12 @@ async def test_a_thousand_random_faults(
         assert outcomes(entries) == dice.served
         assert client.ledger.outcomes == dice.served
         assert len(entries) == len(upstream.calls)
+        by_bill = [entry for entry in entries if not entry.usage.estimated]
+        dollars, tokens = billed(dice.sent)
+        assert dollars == pytest.approx(
+            sum(entry.cost_usd or 0 for entry in by_bill if entry.ai == "llama-scout")
+        )
+        assert tokens == sum(e.usage.output_tokens for e in by_bill if e.ai == "haiku")
         cost = sum(entry.cost_usd or 0 for entry in entries)
         assert client.ledger.cost_usd - warm_up == pytest.approx(cost)
     upstream.clear()

@@ -10,7 +10,7 @@ from app.llm.timing import TimeLimits, timed
 
 LIMITS = TimeLimits(first_content_s=0.05, idle_s=30, total_s=30)
 CALL = ToolCall("toolu_1", "weather")
-DONE = Completed(FinishReason.TOOL_CALLS, "claude-haiku-4-5", None, None)
+DONE = Completed(FinishReason.TOOL_CALLS)
 
 
 async def passed_on(stream: AsyncGenerator[ProviderEvent]) -> list[object]:
