@@ -1,7 +1,8 @@
 """When a provider is left alone, and when it is tried again.
 
 Our own rather than purgatory or aiobreaker: a provider here also says until when
-it wants to be left alone, and a rejected key heals by a key check, not by time.
+it wants to be left alone, and a rejected key heals by a key check, by time only where
+no check is answered.
 """
 
 import random
@@ -22,6 +23,8 @@ COOL_DOWN_S = 15.0
 MAX_COOL_DOWN_S = 300.0
 RATE_LIMIT_COOL_DOWN_S = 2.0
 """For a 429 that does not say when to come back."""
+UNANSWERED_KEY_CHECKS = 3
+"""After so many in a row a call itself must find out whether the key works."""
 
 _NOT_ITS_FAULT = frozenset(
     {
@@ -49,7 +52,8 @@ class Circuit:
     """Decides, call by call, whether a provider is tried.
 
     Times are monotonic seconds. `key_state` is the last that is known of the key;
-    while it is bad the circuit stays open, whatever the clock says.
+    while it is bad, and checks of it are answered, the circuit stays open, whatever
+    the clock says.
     """
 
     def __init__(
@@ -63,13 +67,15 @@ class Circuit:
         self._open_until = 0.0
         self._cool_down_s = COOL_DOWN_S
         self._probe: Permit | None = None
+        self._unanswered_checks = 0
 
     @property
     def state(self) -> CircuitState:
         """The state as a caller would find it now."""
         if not self._enabled or not (self._opened or self._key_is_bad):
             return CircuitState.CLOSED
-        if self._key_is_bad or self._clock() < self._open_until:
+        waits_for_check = self._key_is_bad and self._unanswered_checks < UNANSWERED_KEY_CHECKS
+        if waits_for_check or self._clock() < self._open_until:
             return CircuitState.OPEN
         return CircuitState.HALF_OPEN
 
@@ -91,16 +97,18 @@ class Circuit:
         return self._probe
 
     def key_checked(self, state: KeyState) -> None:
-        """Take the answer of the provider's key endpoint; UNKNOWN changes nothing.
+        """Take the answer of the provider's key endpoint; UNKNOWN is none.
 
         A key that works again closes the circuit, but no sooner than a deadline that
         stands: OpenRouter's endpoint knows of the key's limit, not of the account's credit.
         """
         if state is KeyState.UNKNOWN:
+            self._unanswered_checks += 1
             return
+        self._unanswered_checks = 0
         healed = self._key_is_bad and state is KeyState.VALID
         self.key_state = state
-        if healed and self._clock() >= self._open_until:
+        if healed:
             self._close()
 
     @property
@@ -152,6 +160,8 @@ class Circuit:
         self._opened = True
 
     def _close(self) -> None:
+        if self._clock() < self._open_until:
+            return  # another call was told to stay away for longer
         self._opened = False
         self._open_until = 0.0
         self._cool_down_s = COOL_DOWN_S

@@ -82,7 +82,7 @@ class HaikuProvider:
         try:
             async with asyncio.timeout(KEY_CHECK_TIMEOUT_S):
                 await self._client.models.retrieve(self.model)
-        except (anthropic.AuthenticationError, anthropic.PermissionDeniedError):
+        except anthropic.AuthenticationError:
             return KeyState.REJECTED
         except (
             anthropic.APIError,

@@ -217,7 +217,10 @@ class LlamaScoutClient:
         asked = [side for side in (self.llama, self.haiku) if side]
         while True:
             # Both at once: the first check of Haiku's also loads its SDK.
-            await asyncio.gather(*map(_check_key, asked))
+            checks = await asyncio.gather(*map(_check_key, asked), return_exceptions=True)
+            for side, error in zip(asked, checks, strict=True):
+                if error is not None:  # a bug of ours; the other key is watched all the same
+                    logger.error("a key could not be checked", ai=side.ai, exc_info=error)
             await asyncio.sleep(KEY_RECHECK_S)
             asked = [s for s in (self.llama, self.haiku) if s and s.circuit.key_state in _BAD_KEY]
 

@@ -79,10 +79,11 @@ class OpenRouterProvider:
                 described = await read_bounded(response.aiter_raw())
         except (TimeoutError, httpx.HTTPError, aiohttp.ClientError):
             return KeyState.UNKNOWN
-        if response.status_code in (401, 403):
+        if response.status_code == 401:
             return KeyState.REJECTED
         if response.status_code != 200:
-            return KeyState.UNKNOWN  # a compatible server need not have this endpoint
+            # A compatible server need not have this endpoint; a 403 is of it, not of the key.
+            return KeyState.UNKNOWN
         try:
             remaining = msgspec.json.decode(described, type=_KeyAnswer).data.limit_remaining
         except MALFORMED_JSON:

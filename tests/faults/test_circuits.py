@@ -144,6 +144,33 @@ async def test_row_8_health_says_that_the_key_was_rejected_until_it_is_seen_to_w
     assert second.json()["ai_used"] == "llama-scout"
 
 
+async def test_row_8_a_server_without_a_key_endpoint_is_tried_again(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.llm.llama_scout_client.KEY_RECHECK_S", 0.02)
+    monkeypatch.setattr(upstream, "openrouter_key", status(404))
+    upstream.llama(status(401), llama_says("Llama."))
+    upstream.haiku(haiku_says("Uno."))
+    async with router(upstream) as client:
+        assert await asked(client) == "authentication"
+        assert client.llama is not None
+        async with asyncio.timeout(5):
+            while client.llama.circuit.state is not CircuitState.HALF_OPEN:
+                await asyncio.sleep(0.005)
+        assert await asked(client) is None
+
+
+async def test_row_8_an_endpoint_that_is_forbidden_says_nothing_of_the_key(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "openrouter_key", status(403))
+    monkeypatch.setattr(upstream, "anthropic_key", status(403))
+    async with router(upstream) as client:
+        for side in (client.llama, client.haiku):
+            assert side is not None
+            assert await side.provider.check_key() is KeyState.UNKNOWN
+
+
 async def test_row_48_every_second_call_fails(upstream: Upstream) -> None:
     seen: list[CircuitState] = []
     upstream.llama(*[llama_says("Llama."), status(500)] * 5)

@@ -4,6 +4,7 @@ from app.llm.circuit import (
     MAX_COOL_DOWN_S,
     MIN_FAILURES,
     RATE_LIMIT_COOL_DOWN_S,
+    UNANSWERED_KEY_CHECKS,
     Circuit,
     CircuitState,
     Permit,
@@ -139,6 +140,9 @@ def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
     circuit = Circuit(clock=clock)
     permit(circuit).failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
     clock.now += 10**6
+    for _ in range(UNANSWERED_KEY_CHECKS - 1):
+        circuit.key_checked(KeyState.UNKNOWN)
+    circuit.key_checked(KeyState.REJECTED)
     circuit.key_checked(KeyState.UNKNOWN)
     assert not circuit.admit()
 
@@ -222,3 +226,65 @@ def test_switched_off_it_asks_nobody_to_wait() -> None:
         permit(circuit).failed(SERVER)
 
     assert circuit.retry_after_s == 0
+
+
+def test_a_key_that_cannot_be_checked_is_tried_by_one_call_less_and_less_often() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    rejected = ProviderError(FailureKind.AUTHENTICATION, "401")
+    permit(circuit).failed(rejected)
+    for _ in range(UNANSWERED_KEY_CHECKS):
+        circuit.key_checked(KeyState.UNKNOWN)
+
+    probe = permit(circuit)
+    assert not circuit.admit()
+    probe.failed(rejected)
+    assert circuit.retry_after_s == 2 * COOL_DOWN_S
+
+    clock.now += 2 * COOL_DOWN_S
+    permit(circuit).succeeded()
+    assert circuit.key_state is KeyState.VALID
+    assert state_of(circuit) is CircuitState.CLOSED
+
+
+def test_a_probe_that_goes_well_does_not_end_a_wait_that_an_older_call_was_told_of() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    old = permit(circuit)
+    permit(circuit).failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=1.0))
+    clock.now += 1
+    probe = permit(circuit)
+    old.failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=60.0))
+
+    probe.succeeded()
+
+    assert circuit.retry_after_s == 60.0
+    assert not circuit.admit()
+    clock.now += 60
+    permit(circuit).succeeded()
+    assert state_of(circuit) is CircuitState.CLOSED
+
+
+def test_an_old_call_that_is_abandoned_during_a_probe_lets_no_second_one_through() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    early = permit(circuit)
+    fail_until_open(circuit)
+    clock.now += COOL_DOWN_S
+    permit(circuit)
+
+    early.abandoned()
+
+    assert not circuit.admit()
+
+
+def test_an_answer_shows_that_the_key_works() -> None:
+    circuit = Circuit(clock=Clock())
+    early = permit(circuit)
+    permit(circuit).failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
+    assert state_of(circuit) is CircuitState.OPEN
+
+    early.succeeded()
+
+    assert circuit.key_state is KeyState.VALID
+    assert state_of(circuit) is CircuitState.CLOSED
