@@ -58,7 +58,7 @@ class CompletionMessage(BaseModel):
             return self
         if self.tool_calls and self.role != "assistant":
             raise ValueError("only the assistant calls tools")
-        if not self.tool_calls:
+        if self.role != "assistant":
             says_something(self.text)
         if len(self.text) > MAX_CHARS:
             raise ValueError(f"content is longer than {MAX_CHARS} characters")
@@ -180,7 +180,7 @@ class CompletionIn(BaseModel):
 
 
 def _merged(messages: Sequence[CompletionMessage]) -> Iterator[Message]:
-    """Results that follow one another are one message."""
+    """Results that follow one another are one message; empty answers are left out."""
     results: list[ToolResult] = []
     for message in messages:
         if message.role == "tool":
@@ -189,8 +189,9 @@ def _merged(messages: Sequence[CompletionMessage]) -> Iterator[Message]:
         if results:
             yield Message("user", "", tool_results=tuple(results))
             results = []
-        if message.role in ("user", "assistant"):
-            calls = tuple(call.as_call() for call in message.tool_calls or ())
+        calls = tuple(call.as_call() for call in message.tool_calls or ())
+        # A front end keeps an answer that was stopped before its first word; no model takes one.
+        if message.role in ("user", "assistant") and (calls or message.text.strip()):
             yield Message(message.role, message.text, calls)
     if results:
         yield Message("user", "", tool_results=tuple(results))

@@ -285,42 +285,40 @@ def tool(**function: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": "weather", **function}}
 
 
-@pytest.mark.parametrize(
-    ("more", "param", "said"),
-    [
-        ({"tools": [tool(name="il tempo")]}, "tools.0.function.name", "pattern"),
-        ({"tools": [tool(), tool()]}, "", "same name"),
-        ({"tools": [tool()] * 129}, "tools", "128"),
-        ({"tools": [{"type": "web_search"}]}, "tools.0.type", "function"),
-        (
-            {"tools": [tool(parameters={"type": "array"})]},
-            "tools.0.function.parameters",
-            "object",
-        ),
-        (
-            {"tools": [tool(parameters={"description": "x" * 32_000})]},
-            "tools.0.function.parameters",
-            "longer than 32000 bytes",
-        ),
-        ({"tool_choice": "required"}, "", "no tools"),
-        (
-            {
-                "tools": [tool()],
-                "tool_choice": {"type": "function", "function": {"name": "time"}},
-            },
-            "",
-            "not among tools",
-        ),
-    ],
-)
-async def test_a_tool_that_no_model_would_take_is_refused_with_its_field(
-    more: dict[str, Any], param: str, said: str, serving: Serving
-) -> None:
-    async with serving() as service:
-        body = {"model": "zantara", "messages": asked(), **more}
-        response = await service.post("/v1/chat/completions", json=body)
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"tools": [tool(name="il tempo")]}, "tools.0.function.name", "pattern"),
+    ({"tools": [tool(), tool()]}, "", "same name"),
+    ({"tools": [tool()] * 129}, "tools", "128"),
+    ({"tools": [{"type": "web_search"}]}, "tools.0.type", "function"),
+    (
+        {"tools": [tool(parameters={"type": "array"})]},
+        "tools.0.function.parameters",
+        "object",
+    ),
+    (
+        {"tools": [tool(parameters={"description": "x" * 32_000})]},
+        "tools.0.function.parameters",
+        "longer than 32000 bytes",
+    ),
+    ({"tool_choice": "required"}, "", "no tools"),
+    (
+        {
+            "tools": [tool()],
+            "tool_choice": {"type": "function", "function": {"name": "time"}},
+        },
+        "",
+        "not among tools",
+    ),
+]
 
-    error = response.json()["error"]
-    assert response.status_code == 422
-    assert (error["param"] or "").startswith(param)
-    assert said in error["message"]
+
+async def test_a_tool_that_no_model_would_take_is_refused_with_its_field(serving: Serving) -> None:
+    async with serving() as service:
+        for more, param, said in REFUSED:
+            body = {"model": "zantara", "messages": asked(), **more}
+            response = await service.post("/v1/chat/completions", json=body)
+
+            error = response.json()["error"]
+            assert response.status_code == 422, more
+            assert (error["param"] or "").startswith(param)
+            assert said in error["message"]

@@ -123,33 +123,37 @@ async def test_a_document_is_read_in_parts(upstream: Upstream, serving: Serving)
     assert end in results(upstream)["toolu_1"]["content"]
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "said"),
-    [
-        ("search_knowledge_base", {}, "missing required field `query`"),
-        ("search_knowledge_base", {"query": "x", "language": "fr"}, "Invalid enum value"),
-        ("search_knowledge_base", {"query": "x" * 501}, "length <= 500"),
-        ("read_document", {"document_id": "it/niente"}, "no document it/niente"),
-        ("read_document", {"document_id": "it/pt-pma-setup", "offset": 10**7}, "characters"),
-        ("read_document", {"document_id": "secret"}, "no document secret"),
-        ("rm_rf", {}, "no such tool"),
-    ],
-)
+FAILING: list[tuple[str, Any, str]] = [
+    ("search_knowledge_base", {}, "missing required field `query`"),
+    ("search_knowledge_base", {"query": "x", "language": "fr"}, "Invalid enum value"),
+    ("search_knowledge_base", {"query": "x" * 501}, "length <= 500"),
+    ("read_document", {"document_id": "it/niente"}, "no document it/niente"),
+    ("read_document", {"document_id": "it/pt-pma-setup", "offset": 10**7}, "characters"),
+    ("read_document", {"document_id": "secret"}, "no document secret"),
+    ("rm_rf", {}, "no such tool"),
+]
+
+
 async def test_a_tool_that_fails_is_an_error_to_the_model_and_not_to_the_caller(
-    name: str, arguments: Any, said: str, upstream: Upstream, serving: Serving
+    upstream: Upstream, serving: Serving
 ) -> None:
-    upstream.haiku(haiku_calls(("toolu_1", name, arguments)), haiku_says("Non lo trovo."))
+    calls = [(f"toolu_{n}", name, given) for n, (name, given, _) in enumerate(FAILING)]
+    upstream.haiku(haiku_calls(*calls), haiku_says("Non lo trovo."))
     async with serving() as client:
         file = {"file": ("secret.md", "# Secret\n\nThe board's own prices.\n")}
-        await client.post("/documents", files=file, data={"access": "board"})
+        sent = await client.post("/documents", files=file, data={"access": "board"})
         answer = await ask(client)
 
+    assert sent.status_code == 201
     assert answer["answer"] == "Non lo trovo."
-    assert [(used["name"], used["ok"]) for used in answer["tools"]] == [(name, False)]
-    assert said in answer["tools"][0]["result"]
-    block = results(upstream)["toolu_1"]
-    assert block["is_error"] is True
-    assert said in block["content"]
+    told = results(upstream)
+    for n, (name, _, said) in enumerate(FAILING):
+        used = answer["tools"][n]
+        assert (used["name"], used["ok"]) == (name, False)
+        assert said in used["result"]
+        block = told[f"toolu_{n}"]
+        assert block["is_error"] is True
+        assert said in block["content"]
 
 
 async def test_what_the_caller_left_out_is_out_of_reach_of_the_tools(
