@@ -101,7 +101,7 @@ class ToolLoop:
                 limits.temperature,
                 toolbox,
                 whole=whole,
-                deadline=self._deadline,
+                deadline=self._deadline if n > 1 else None,
             )
             try:
                 async with aclosing(events):

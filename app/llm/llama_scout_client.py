@@ -147,8 +147,8 @@ class LlamaScoutClient:
     ) -> AsyncGenerator[LLMEvent]:
         """As `stream`, with a prompt made for whichever model is about to read it.
 
-        `deadline` is in the loop's time, for a turn of several calls; without one the
-        total limit begins now.
+        `deadline`, in the loop's time, is for a further call of one turn: without it a
+        turn begins, which is counted, and with it the total limit.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the fault is the conversation's own.
@@ -156,8 +156,8 @@ class LlamaScoutClient:
         sides, reason = self._plan(model, has_tools=bool(toolbox.tools))
         if deadline is None:
             deadline = self.deadline()
+            self.ledger.turns += 1
         turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, deadline, whole)
-        self.ledger.turns += 1
         # The last one has nobody behind it, so it may be asked once more.
         for side in [*sides, *sides[-1:]]:
             if side.ai in turn.failures and not await self._worth_another_try(turn, side):

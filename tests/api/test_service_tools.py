@@ -45,7 +45,9 @@ async def test_prices_and_passages_are_looked_up_at_once_and_cited(
     async with serving() as client:
         answer = await ask(client)
         health = (await client.get("/health")).json()
+        counted = (await client.get("/console/state")).json()["turns"]
 
+    assert counted == 1, "its two steps are one turn"
     assert answer["answer"] == "Guardo.\n\n25 milioni [13]."
     assert (answer["ai_used"], answer["fallback_reason"]) == ("haiku", "tool_calling")
     assert answer["finish_reason"] == "stop"
