@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.chat.service import ChatService, Search
+from app.errors import FailureKind
 from app.llm.circuit import CircuitState
 from app.llm.ledger import SUCCESS, Entry
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -69,6 +70,8 @@ class CallMetrics:
             buckets=RETRIEVAL_BUCKETS,
             registry=registry,
         )
+        for degraded in ("false", "true"):
+            self._retrieval.labels(degraded)
 
     def called(self, entry: Entry) -> None:
         """Count one model call."""
@@ -108,14 +111,18 @@ class ServiceCollector(Collector):
         calls = CounterMetricFamily(
             "zantara_calls", "Model calls, by how they ended.", labels=["ai", "outcome"]
         )
-        for (ai, outcome), count in list(ledger.outcomes.items()):
+        # From the start on: what begins above 0 has no increase, and an alert does not see it.
+        sides = (self._client.llama, self._client.haiku)
+        counts: dict[tuple[str, str], int] = {(s.ai, SUCCESS): 0 for s in sides if s}
+        counts.update(ledger.outcomes)
+        for (ai, outcome), count in counts.items():
             calls.add_metric([ai, outcome], count)
         yield calls
         fallbacks = CounterMetricFamily(
             "zantara_fallbacks", "Turns that went on to Haiku, by why.", labels=["kind"]
         )
-        for kind, count in list(ledger.fallback_kinds.items()):
-            fallbacks.add_metric([kind], count)
+        for kind in FailureKind:
+            fallbacks.add_metric([kind], ledger.fallback_kinds[kind])
         yield fallbacks
         asides = CounterMetricFamily(
             "zantara_rewriting_calls",

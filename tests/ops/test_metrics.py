@@ -3,6 +3,7 @@ import re
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.errors import FailureKind
 from tests.conftest import Serving
 from tests.test_cli import free_port
 from tests.upstream import Upstream, haiku_says, llama_says, status
@@ -53,6 +54,19 @@ async def test_what_prometheus_reads_is_what_the_ledger_holds(
     assert figures["zantara_documents"] == 31
     assert figures['zantara_retrieval_duration_seconds_count{degraded="false"}'] == 2
     assert public.status_code == 404
+
+
+async def test_what_alerts_compare_is_served_from_the_start(serving: Serving) -> None:
+    port = free_port()
+    async with serving(metrics_port=port), httpx.AsyncClient() as scraper:
+        figures = samples((await scraper.get(f"http://127.0.0.1:{port}/metrics")).text)
+
+    assert figures["zantara_turns_total"] == 0
+    for ai in ("llama-scout", "haiku"):
+        assert figures[f'zantara_calls_total{{ai="{ai}",outcome="success"}}'] == 0
+    for kind in FailureKind:
+        assert figures[f'zantara_fallbacks_total{{kind="{kind}"}}'] == 0
+    assert figures['zantara_retrieval_duration_seconds_count{degraded="true"}'] == 0
 
 
 async def test_calls_are_measured_under_the_conventions_names_and_buckets(
