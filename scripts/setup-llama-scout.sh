@@ -4,7 +4,8 @@
 # The key is read hidden and passed on through standard input alone: it stands on no
 # command line, in no file and in no shell history.
 set -euo pipefail
-set +x # a caller's tracing would print the key
+set +x +a # a caller's tracing would print the key
+unset key # exported by a caller, it would stand in the environment of fly and curl
 
 readonly SECRET=OPENROUTER_API_KEY_LLAMA
 readonly KEYS_PAGE=https://openrouter.ai/keys
@@ -13,7 +14,7 @@ readonly ACTIVE="🦙 Llama 4 Scout ACTIVE"
 readonly QUESTION="Quanto capitale serve per una PT PMA?"
 readonly POLL_S=2
 
-app="" assume_yes=false dry_run=false steps="1 2 3 4" wait_s=180 key=""
+app="" assume_yes=false dry_run=false steps="1 2 3 4" wait_s=180 key="" set_at="" left=""
 
 usage() {
   cat <<END
@@ -26,7 +27,7 @@ Asks before each step; a step that fails can be tried again or skipped.
   --wait SECONDS  how long the new state may take to show in step 3 (default: $wait_s)
   --yes           ask nothing; the key is the first line of standard input
   --dry-run       show what would be run, and run nothing
-  --help          this text
+  -h, --help      this text
 END
 }
 
@@ -37,18 +38,23 @@ main() {
   local step
   for step in $steps; do run_step "$step"; done
   if $dry_run; then return; fi
+  if [ -n "$left" ]; then
+    printf '\n❌ Not done: step%s failed and was skipped; go on with --steps\n' "$left" >&2
+    exit 1
+  fi
   printf '\n✅ Done. Watch it with: fly logs -a %s | grep "Llama Scout"\n' "$app"
 }
 
 parse_arguments() {
   while [ $# -gt 0 ]; do
     case $1 in
+      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
       --app) app=$(value_of "$@"); shift ;;
       --steps) steps=$(value_of "$@"); shift ;;
       --wait) wait_s=$(value_of "$@"); shift ;;
       --yes) assume_yes=true ;;
       --dry-run) dry_run=true ;;
-      --help) usage && exit 0 ;;
+      -h | --help) usage && exit 0 ;;
       *) die "unknown option $1" "scripts/setup-llama-scout.sh --help lists the options" ;;
     esac
     shift
@@ -56,18 +62,19 @@ parse_arguments() {
   steps=${steps//,/ }
   [[ $steps =~ ^[1-4](\ [1-4])*$ ]] || die "--steps: '$steps'" "give step numbers, such as 3,4"
   [[ $wait_s =~ ^[0-9]+$ ]] || die "--wait: '$wait_s'" "give a number of seconds, such as 180"
+  wait_s=$((10#$wait_s)) # 08 is no octal number
   if [ -z "$app" ]; then app=$(app_in_fly_toml); fi
-  [[ $app =~ ^[a-z0-9-]+$ ]] || die "no Fly app called '$app'" "name it: --app nuzantara-rag"
+  [[ $app =~ ^[a-z0-9][a-z0-9-]*$ ]] || die "no Fly app called '$app'" "name it: --app nuzantara-rag"
   $dry_run || require_commands
 }
 
 value_of() {
-  [ $# -ge 2 ] || die "$1 needs a value" "scripts/setup-llama-scout.sh --help lists the options"
+  [[ $# -ge 2 && $2 != -* ]] || die "$1 needs a value" "scripts/setup-llama-scout.sh --help lists the options"
   printf '%s' "$2"
 }
 
 app_in_fly_toml() {
-  sed -n 's/^app *= *["'\'']\(.*\)["'\''].*/\1/p' "$(dirname "$0")/../fly.toml" 2>/dev/null || true
+  sed -n 's/^app *= *["'\'']\(.*\)["'\''].*/\1/p' "$(dirname "$(readlink -f "$0")")/../fly.toml" 2>/dev/null || true
 }
 
 require_commands() {
@@ -91,7 +98,7 @@ run_step() {
   until "${functions[$1]}"; do
     if $assume_yes; then exit 1; fi
     case $(choice "     [Enter] try again, [s] skip it, [q] quit: ") in
-      s*) say "skipped" && return ;;
+      s*) left+=" $1" && say "skipped" && return ;;
       q*) quit ;;
     esac
   done
@@ -110,7 +117,7 @@ get_key() {
     echo
   fi
   key=${key//[[:space:]]/}
-  [[ $key =~ ^sk-or-v1-[[:alnum:]_-]{16,}$ ]] || {
+  well_formed "$key" || {
     key=""
     failed "that is no OpenRouter key: expected sk-or-v1- and at least 16 letters and digits" \
       "copy the whole key at $KEYS_PAGE; it is shown once, when it is made"
@@ -119,11 +126,16 @@ get_key() {
   check_key || { key="" && return 1; }
 }
 
+well_formed() {
+  local LC_ALL=C # elsewhere à is a letter too
+  [[ $1 =~ ^sk-or-v1-[A-Za-z0-9_-]{16,}$ ]]
+}
+
 check_key() {
   # The header goes through curl's standard input: arguments can be read by every user.
   request "$KEY_ENDPOINT" --config - < <(printf 'header = "Authorization: Bearer %s"\n' "$key")
   case $status in
-    200) check_credit "$(field data.limit_remaining)" ;;
+    200) check_description ;;
     401 | 403) failed "OpenRouter rejected the key (HTTP $status)" "make a new one at $KEYS_PAGE" ;;
     402) check_credit 0 ;;
     429) failed "OpenRouter limits the rate of requests" "wait a minute, then try again" ;;
@@ -131,6 +143,15 @@ check_key() {
     *) failed "OpenRouter answered HTTP $status" \
       "see https://status.openrouter.ai, then try again later" ;;
   esac
+}
+
+check_description() {
+  [ -n "$(field data)" ] || {
+    failed "what answered in OpenRouter's place describes no key" \
+      "a network's login page, or a proxy: get past it, then try again"
+    return 1
+  }
+  check_credit "$(field data.limit_remaining)"
 }
 
 check_credit() {
@@ -147,11 +168,17 @@ set_secret() {
     return
   fi
   if [ -z "$key" ]; then
-    fly secrets list -a "$app" | grep "$SECRET" >/dev/null && say "✅ $SECRET is set already." && return
+    local secrets
+    secrets=$(fly secrets list -a "$app") || {
+      failed "fly does not list the secrets of $app" "log in (fly auth login), check: fly apps list"
+      return 1
+    }
+    grep -qw "$SECRET" <<<"$secrets" && say "✅ $SECRET is set already." && return
     failed "there is no key to set, and $SECRET is not set on $app" "run step 1: --steps 1,2,3,4"
     return 1
   fi
   say "Setting it restarts the app, which takes 30 to 60 seconds."
+  set_at=$SECONDS
   printf '%s=%s\n' "$SECRET" "$key" | fly secrets import -a "$app" ||
     failed "fly could not set the secret" "log in (fly auth login), check the name (fly apps list)"
 }
@@ -169,8 +196,7 @@ verify_deployment() {
   local state="" shown="" until=$((SECONDS + wait_s))
   while true; do
     request "$(url /health)"
-    state=$(field features.ai.status)
-    state=${state:-no answer yet (HTTP $status)}
+    state=$(state_of_service)
     if [ "$state" != "$shown" ]; then say "$state" && shown=$state; fi
     if [ "$state" = "$ACTIVE" ]; then return; fi
     if ((SECONDS >= until)); then break; fi
@@ -179,13 +205,32 @@ verify_deployment() {
   failed "after $wait_s s $(url /health) does not say: $ACTIVE" "$(fix_for "$state")"
 }
 
+# What `body` says of the service: $ACTIVE alone where it has accepted the key that was set.
+state_of_service() {
+  local state uptime
+  state=$(field features.ai.status)
+  if [ "$state" != "$ACTIVE" ]; then
+    echo "${state:-no answer yet (HTTP $status)}"
+    return
+  fi
+  uptime=$(field uptime_s) uptime=${uptime%.*}
+  if [ -n "$set_at" ] && ! [[ $uptime =~ ^[0-9]+$ && $uptime -le $((SECONDS - set_at)) ]]; then
+    echo "the process from before the new secret still runs"
+  elif [ "$(field providers.llama-scout.key)" != valid ]; then
+    echo "OpenRouter has not accepted the key yet"
+  else
+    echo "$ACTIVE"
+  fi
+}
+
 fix_for() {
   case $1 in
     *rejected*) echo "the service was given a bad key: run steps 1 to 4 again" ;;
     *credit*) echo "top up at https://openrouter.ai/credits; it is noticed within 5 minutes" ;;
     *FORCE_HAIKU*) echo "fly secrets unset FORCE_HAIKU -a $app, or take it out of fly.toml" ;;
     *"left alone"*) echo "Llama keeps failing: fly logs -a $app | grep 'Llama Scout'" ;;
-    *"add $SECRET"* | *"No AI"*) echo "the secret is not deployed: fly secrets deploy -a $app" ;;
+    *"add $SECRET"* | *"No AI"* | *"from before"*) echo "the secret is not deployed: fly secrets deploy -a $app" ;;
+    *"not accepted"*) echo "can the app reach OpenRouter? fly logs -a $app; step 4 tries it" ;;
     *) echo "see what the app says: fly logs -a $app" ;;
   esac
 }
@@ -198,16 +243,23 @@ test_service() {
   say "Asking: $QUESTION"
   request "$(url /chat)" --max-time 150 \
     --header "Content-Type: application/json" --data "{\"message\": \"$QUESTION\"}"
+  local ai_used reason detail
   if [ "$status" != 200 ]; then
-    failed "/chat answered HTTP $status: $(field detail)" "see why: fly logs -a $app"
+    detail=$(field detail)
+    if [ "$status" = 000 ]; then detail="it did not answer within 150 s, or cannot be reached"; fi
+    failed "/chat: HTTP $status${detail:+, $detail}" "see why: fly logs -a $app"
     return 1
   fi
-  local ai_used reason
   ai_used=$(field ai_used) reason=$(field fallback_reason)
+  if [ "$ai_used" = extractive ]; then
+    failed "no model answered: the answer is quotes from the documents" \
+      "see why: fly logs -a $app | grep Failed; curl $(url /health) names what is wrong"
+    return 1
+  fi
   say "model   $(field model) ($ai_used${reason:+, $reason})"
   say "cost    $(dollars cost_usd)"
   say "saved   $(dollars saved_usd) vs Haiku"
-  [ "$ai_used" = llama-scout ] || failed "the answer came from $ai_used, not from Llama ($reason)" \
+  [ "$ai_used" = llama-scout ] || failed "the answer came from $ai_used, not from Llama${reason:+ ($reason)}" \
     "see why: fly logs -a $app | grep 'Falling back to Haiku'; docs/operations.md has each reason"
 }
 

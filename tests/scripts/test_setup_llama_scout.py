@@ -4,8 +4,11 @@ import asyncio
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pexpect
@@ -23,6 +26,7 @@ VALID = status(200, {"data": {"limit_remaining": 4.2}})
 SPENT = status(200, {"data": {"limit_remaining": 0}})
 
 FLY = """#!/bin/bash
+env >>"$STANDIN/environments"
 printf '%s\\n' "fly $*" >>"$STANDIN/commands"
 case "$1 $2" in
   "secrets import") cat >"$STANDIN/imported" ;;
@@ -31,6 +35,7 @@ esac
 [ ! -e "$STANDIN/fly-fails" ]
 """
 CURL = """#!/bin/bash
+env >>"$STANDIN/environments"
 printf '%s\\n' "curl $*" >>"$STANDIN/commands"
 arguments=("${@/https:\\/\\/openrouter.ai/$OPENROUTER}")
 exec "$REAL_CURL" "${arguments[@]/https:\\/\\/nuzantara-rag.fly.dev/$(cat "$STANDIN/service")}"
@@ -53,6 +58,7 @@ class Terminal:
             "STANDIN": str(folder),
             "OPENROUTER": upstream.url,
             "REAL_CURL": str(shutil.which("curl")),
+            "key": "a caller's variable of the same name as the script's",
         }
         self._child: pexpect.spawn[str] | None = None
 
@@ -66,9 +72,11 @@ class Terminal:
             SCRIPT, list(arguments), env=self._env, encoding="utf-8", timeout=WAIT_S
         )
 
-    async def pipe(self, text: str, *arguments: str) -> tuple[int | None, str]:
+    async def pipe(
+        self, text: str, *arguments: str, script: Path | str = SCRIPT
+    ) -> tuple[int | None, str]:
         """Run it without a terminal on its input; its exit code and what it printed."""
-        command = f"{SCRIPT} {shlex.join(arguments)}"
+        command = f"{script} {shlex.join(arguments)}"
         process = await asyncio.create_subprocess_shell(
             command,
             env=self._env,
@@ -132,7 +140,7 @@ async def test_the_four_steps_at_a_terminal(
     redeployed = settings_for(
         terminal.folder / "data", knowledge_dir=terminal.folder, **upstream.settings
     )
-    async with serving(openrouter_api_key_llama=None) as before, running(redeployed) as after:
+    async with serving(openrouter_api_key_llama=None) as before, AsyncExitStack() as stack:
         terminal.point_at(address(before))
         await terminal.answers("1/4  Get an OpenRouter key", "")
         await terminal.answers("(it stays hidden): ", KEY)
@@ -140,7 +148,7 @@ async def test_the_four_steps_at_a_terminal(
         await terminal.answers("2/4  Set the Fly secret", "")
         await terminal.answers("3/4  Verify the deployment", "")
         await terminal.sees("⚡ Haiku-only mode (add OPENROUTER_API_KEY_LLAMA for Llama 4)")
-        terminal.point_at(address(after))
+        terminal.point_at(address(await stack.enter_async_context(running(redeployed))))
         await terminal.sees("🦙 Llama 4 Scout ACTIVE")
         await terminal.answers("4/4  Test the service", "")
         for line in (
@@ -200,6 +208,7 @@ async def test_with_yes_the_key_comes_through_standard_input(terminal: Terminal)
     assert terminal.imported == f"OPENROUTER_API_KEY_LLAMA={KEY}\n"
     assert "fly secrets import -a prova-1" in terminal.commands
     assert KEY not in terminal.commands + printed
+    assert KEY not in (terminal.folder / "environments").read_text()
 
 
 async def test_a_dry_run_runs_nothing(terminal: Terminal) -> None:
@@ -218,6 +227,7 @@ async def test_a_dry_run_runs_nothing(terminal: Terminal) -> None:
         (status(429), "limits the rate", "wait a minute"),
         (status(503), "answered HTTP 503", "see https://status.openrouter.ai"),
         (SPENT, "credit is spent", "top it up"),
+        (status(200, {"page": "log in"}), "describes no key", "a network's login page"),
     ],
 )
 async def test_every_failure_of_the_key_check_names_its_fix(
@@ -261,6 +271,78 @@ async def test_every_state_that_is_not_active_names_its_fix(
     assert fix in printed
 
 
+async def test_a_process_from_before_the_new_key_is_not_taken_for_its_success(
+    terminal: Terminal, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = SimpleNamespace(monotonic=lambda: time.monotonic() - 1000)
+    monkeypatch.setattr("app.main.time", long_ago)
+    async with serving() as client:
+        terminal.point_at(address(client))
+        code, printed = await terminal.pipe(f"{KEY}\n", "--yes", "--steps", "1,2,3", "--wait", "0")
+
+    assert code == 1
+    assert "the process from before the new secret still runs" in printed
+    assert "fly secrets deploy -a nuzantara-rag" in printed
+
+
+async def test_a_key_that_nobody_has_accepted_is_not_taken_for_a_success(
+    terminal: Terminal, upstream: Upstream, serving: Serving
+) -> None:
+    upstream.openrouter_key = status(503)
+    async with serving() as client:
+        terminal.point_at(address(client))
+        code, printed = await terminal.pipe("", "--yes", "--steps", "3", "--wait", "0")
+
+    assert code == 1
+    assert "OpenRouter has not accepted the key yet" in printed
+
+
+async def test_a_secret_with_a_longer_name_is_not_the_key(terminal: Terminal) -> None:
+    (terminal.folder / "imported").write_text("OPENROUTER_API_KEY_LLAMA_OLD 1a2b\n")
+    code, printed = await terminal.pipe("", "--yes", "--steps", "2")
+
+    assert code == 1
+    assert "run step 1: --steps 1,2,3,4" in printed
+
+
+async def test_a_step_that_failed_and_was_skipped_is_named_at_the_end(terminal: Terminal) -> None:
+    terminal.start("--steps=1")
+    await terminal.answers("[Enter] run it", "")
+    await terminal.answers("(it stays hidden): ", "sk-or-v1-" + 20 * "à")
+    await terminal.sees("❌ that is no OpenRouter key")
+    await terminal.answers("[Enter] try again", "s")
+    await terminal.sees("❌ Not done: step 1 failed and was skipped")
+    assert await terminal.ends() == 1
+
+
+async def test_what_is_no_answer_of_a_model_is_called_so(
+    terminal: Terminal, serving: Serving
+) -> None:
+    code, printed = await terminal.pipe("", "--yes", "--steps", "4")
+    assert code == 1
+    assert "/chat: HTTP 000, it did not answer within 150 s, or cannot be reached" in printed
+
+    async with serving(openrouter_api_key_llama=None, anthropic_api_key=None) as client:
+        terminal.point_at(address(client))
+        code, printed = await terminal.pipe("", "--yes", "--steps", "4")
+    assert code == 1
+    assert "no model answered: the answer is quotes from the documents" in printed
+
+
+async def test_it_is_found_through_a_link_and_takes_each_form_of_its_options(
+    terminal: Terminal,
+) -> None:
+    link = terminal.folder / "link"
+    link.symlink_to(SCRIPT)
+    code, printed = await terminal.pipe("", "--dry-run", "--wait=08", script=link)
+    helped, help_text = await terminal.pipe("", "-h", script=link)
+
+    assert code == helped == 0
+    assert "on the Fly app nuzantara-rag" in printed
+    assert "for 8 s at most" in printed
+    assert "Usage: " in help_text
+
+
 async def test_an_answer_of_haiku_is_a_failure_with_its_reason(
     terminal: Terminal, upstream: Upstream, serving: Serving
 ) -> None:
@@ -282,6 +364,9 @@ async def test_an_answer_of_haiku_is_a_failure_with_its_reason(
         (("--wait", "long"), "give a number of seconds"),
         (("--app", "No_Such"), "name it: --app"),
         (("--app",), "--app needs a value"),
+        (("--app", "--yes"), "--app needs a value"),
+        (("--app", "-x"), "--app needs a value"),
+        (("--app=-x",), "--app needs a value"),
         (("--key", KEY), "unknown option --key"),
     ],
 )
@@ -301,10 +386,10 @@ async def test_what_fly_refuses_is_named_and_nothing_follows_it(terminal: Termin
     assert "log in (fly auth login)" in printed
     assert "3/4" not in printed
 
-    (terminal.folder / "imported").unlink()
     code, printed = await terminal.pipe("", "--yes", "--steps", "2")
     assert code == 1
-    assert "run step 1: --steps 1,2,3,4" in printed
+    assert "fly does not list the secrets of nuzantara-rag" in printed
+    assert "log in (fly auth login)" in printed
 
     code, printed = await terminal.pipe("", "--yes", "--steps", "3")
     assert code == 1
