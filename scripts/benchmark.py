@@ -10,12 +10,15 @@ One call at a time, the models in turn, so that both meet the same hour. Each ca
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from app.errors import AnswerUnavailable, ConfigurationError, ProviderError
 from app.events import Message, Usage
@@ -106,6 +109,7 @@ async def measure(client: LlamaScoutClient, question: Question, *, simulated: bo
         output_tokens=last.usage.output_tokens,
         cost_usd=sum(costs) if costs else None,
         simulated=simulated,
+        asked_model=last.asked_model,
     )
 
 
@@ -123,10 +127,11 @@ def worst_case_usd(settings: Settings, ai: str, question: Question) -> float:
 
 
 async def run(settings: Settings, results: Path, max_usd: float, *, simulated: bool) -> list[Call]:
-    """Ask what has not been asked yet, within `max_usd`; all calls, old and new."""
-    calls = earlier(results, simulated=simulated)
+    """Ask what these models have not been asked yet, within `max_usd`; their calls, old and new."""
+    before = earlier(results, simulated=simulated)
+    calls = [c for c in before if c.asked_model in (settings.llama_model, settings.haiku_model)]
     done = {(call.question, call.ai) for call in calls}
-    spent = sum(call.cost_usd or 0.0 for call in calls)
+    spent = sum(call.cost_usd or 0.0 for call in before)
     results.parent.mkdir(parents=True, exist_ok=True)
     async with clients(settings) as asked:
         with results.open("a") as file:
@@ -149,9 +154,13 @@ def earlier(results: Path, *, simulated: bool) -> list[Call]:
     """The calls of an earlier run. Raises `ConfigurationError` on another kind of run's."""
     if not results.exists():
         return []
-    calls = [Call(**json.loads(line)) for line in results.read_text().splitlines()]
+    text = results.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    calls = [Call(**json.loads(line)) for line in whole.splitlines()]
     if any(call.simulated != simulated for call in calls):
         raise ConfigurationError(f"{results} mixes measured and simulated calls: name another file")
+    if whole != text:
+        results.write_text(whole)  # the end of a run that was killed in the middle of a line
     return calls
 
 
@@ -182,6 +191,9 @@ def main(given: Sequence[str] | None = None) -> int:
     name = "benchmark-SIMULATED.jsonl" if arguments.simulate else "benchmark.jsonl"
     arguments.results = arguments.results or Path("data") / name
     configure_logging("console")
+    # A line for each call would bury the tables, and look measured where it is simulated.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    logging.getLogger().setLevel(logging.WARNING)
     try:
         calls = asyncio.run(benchmark(arguments))
     except ConfigurationError as error:

@@ -29,6 +29,8 @@ class Call:
     output_tokens: int
     cost_usd: float | None
     simulated: bool
+    asked_model: str = ""
+    """By its name in the settings; an answer may name a dated version."""
 
 
 @dataclass(frozen=True, slots=True)

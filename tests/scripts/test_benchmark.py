@@ -93,9 +93,10 @@ def test_a_simulated_run_says_so_in_every_output(
     results, figures, picture = (tmp_path / name for name in ("r.jsonl", "r.json", "r.png"))
     outputs = ["--results", str(results), "--json", str(figures), "--plot", str(picture)]
     code = benchmark.main(["--simulate", *outputs])
-    printed = capsys.readouterr().out
+    printed, logged = capsys.readouterr()
 
     assert code == 0
+    assert logged == ""
     lines = printed.strip().splitlines()
     assert lines[0] == lines[-1] == SIMULATED
     assert all(line.endswith("(SIMULATED)") for line in lines if line.startswith("##"))
@@ -127,6 +128,30 @@ async def test_a_run_goes_on_where_it_stopped_and_a_failure_is_a_result(
     assert "SIMULATED" not in printed
     assert "| Success Rate | 50%" in printed
     assert json_report(calls)["groups"]["haiku"]["success"].value == 1.0
+
+
+@pytest.mark.usefixtures("two_questions")
+async def test_another_model_is_asked_all_and_a_line_that_was_cut_again(
+    real: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    upstream.llama(*[llama_says("Uno.")] * 5)
+
+    async def reported(model: str) -> set[str]:
+        monkeypatch.setenv("LLAMA_MODEL", model)
+        figures = real.with_suffix(".json")
+        arguments = ["--results", str(real), "--json", str(figures), "--max-usd", "9"]
+        assert await asyncio.to_thread(benchmark.main, arguments) == 0
+        return {json.loads(line)["asked_model"] for line in real.read_text().splitlines()}
+
+    await reported("meta-llama/llama-4-scout")
+    real.write_text(real.read_text()[:-20])
+    assert await reported("meta-llama/llama-4-scout") == {"meta-llama/llama-4-scout"}
+    assert len(real.read_text().splitlines()) == 2
+    monkeypatch.setenv("LLAMA_PRICE_INPUT", "0.1")
+    monkeypatch.setenv("LLAMA_PRICE_OUTPUT", "0.3")
+    assert len(await reported("another/llama")) == 2
+    assert len(real.read_text().splitlines()) == 4
 
 
 @pytest.mark.usefixtures("two_questions", "upstream")
