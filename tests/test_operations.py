@@ -74,6 +74,34 @@ async def test_a_fallback_says_its_kind_in_answer_and_log(
     assert "| `rate_limit` |" in OPERATIONS
 
 
+async def test_a_key_that_is_refused_stands_in_the_log(
+    upstream: Upstream, serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upstream.openrouter_key = status(401)
+    async with serving() as client, asyncio.timeout(30):
+        while (await client.get("/health")).json()["providers"]["llama-scout"]["key"] == "unknown":
+            await asyncio.sleep(0.01)
+    log = capsys.readouterr().err
+
+    text = "🔑 The key of llama-scout is not usable"
+    assert '"key":"rejected"' in next(line for line in log.splitlines() if text in line)
+    assert text in OPERATIONS
+
+
+async def test_a_model_that_is_left_alone_stands_in_the_log_with_the_kind(
+    upstream: Upstream, serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upstream.llama(status(429, Retry_After="60"))
+    upstream.haiku(haiku_says("Dieci miliardi."))
+    async with serving() as client:
+        await client.post("/chat", json={"message": QUESTION})
+    log = capsys.readouterr().err
+
+    text = "🔌 [Llama Scout] Left alone after failures"
+    assert '"kind":"rate_limit"' in next(line for line in log.splitlines() if text in line)
+    assert text in OPERATIONS
+
+
 async def test_until_the_index_is_built_the_service_is_alive_and_not_ready(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import structlog
 
 from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
-from app.llm.circuit import Circuit, Permit
+from app.llm.circuit import Circuit, CircuitState, Permit
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
@@ -33,6 +33,7 @@ _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.PROTOCOL,
     FailureKind.CONTENT_FILTER,
 }
+_NAMES: dict[str, str] = {LLAMA: "Llama Scout", HAIKU: "Haiku"}
 _OURS_TO_MEND = {
     FailureKind.BAD_REQUEST,
     FailureKind.NOT_FOUND,
@@ -141,6 +142,7 @@ class Attempt:
     def _settle(self, failure: ProviderError | None) -> Finished:
         """Tell circuit, ledger and log how it ended; what the closing event would be."""
         finished = self._finished(failure)
+        state_before = self.side.circuit.state
         if failure is not None:
             outcome: str = failure.kind
             self.permit.failed(failure)
@@ -153,6 +155,8 @@ class Attempt:
         else:
             outcome = CANCELLED
             self.permit.abandoned()
+        if self.side.circuit.state is CircuitState.OPEN is not state_before:
+            _log_left_alone(self.side, outcome)
         self.ledger.record(
             Entry(
                 ai=self.side.ai,
@@ -211,9 +215,23 @@ def _log_success(ai: str, finished: Finished, *, aside: bool) -> None:
 
 def _log_failure(ai: str, error: ProviderError) -> None:
     what = "API timeout" if error.kind.is_timeout else "API error"
-    name = "Llama Scout" if ai == LLAMA else "Haiku"
     log = logger.error if error.kind in _OURS_TO_MEND else logger.warning
-    log(f"⚠️  [{name}] Failed: {what}", kind=error.kind, status=error.status, detail=error.detail)
+    log(
+        f"⚠️  [{_NAMES[ai]}] Failed: {what}",
+        kind=error.kind,
+        status=error.status,
+        detail=error.detail,
+    )
+
+
+def _log_left_alone(side: Side, outcome: str) -> None:
+    circuit = side.circuit
+    logger.warning(
+        f"🔌 [{_NAMES[side.ai]}] Left alone after failures",
+        kind="slow" if outcome == SUCCESS else outcome,
+        key=circuit.key_state,
+        again_in_s=round(circuit.retry_after_s) or None,
+    )
 
 
 def _dollars(amount: float | None) -> str:

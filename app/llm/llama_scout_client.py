@@ -306,4 +306,8 @@ class LlamaScoutClient:
 
 
 async def _check_key(side: Side) -> None:
+    before = side.circuit.key_state
     side.circuit.key_checked(await side.provider.check_key())
+    known = side.circuit.key_state
+    if known is not before and known in _BAD_KEY:
+        logger.warning(f"🔑 The key of {side.ai} is not usable", key=known)

@@ -61,7 +61,7 @@ def test_hadolint_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_every_stage_starts_from_the_same_pinned_python_and_holds_no_secret() -> None:
+def test_every_stage_starts_from_the_same_python_and_holds_no_secret() -> None:
     text = DOCKERFILE.read_text()
 
     assert len(STAGES) == 2
