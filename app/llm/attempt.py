@@ -26,6 +26,9 @@ logger = structlog.get_logger(__name__)
 SLOW_FRACTION = 0.5
 """An answer whose first content took more than this part of the limit counts as slow."""
 
+MOST_CHARACTERS_PER_TOKEN = 128
+"""What a provider is held to: no token is longer, but for runs of one character."""
+
 _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.TIMEOUT_FIRST_CONTENT,
     FailureKind.TIMEOUT_TOTAL,
@@ -119,7 +122,12 @@ class Attempt:
             continued=self.request.continues,
         )
         routed = False
-        stream = timed(provider.stream(self.request, self._bill), self.limits, self.deadline)
+        stream = timed(
+            provider.stream(self.request, self._bill),
+            self.limits,
+            self.deadline,
+            self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
+        )
         async with aclosing(stream):
             async for event in stream:
                 if isinstance(event, Completed):

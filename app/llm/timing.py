@@ -23,16 +23,20 @@ async def timed(
     stream: AsyncGenerator[ProviderEvent],
     limits: TimeLimits,
     deadline: float,
+    max_characters: int,
 ) -> AsyncGenerator[TextDelta | ToolCallGrows | ToolCall | Completed]:
     """Pass on `stream`'s events, from the first real content to `Completed`.
 
-    White space alone is not content: it is held back, does not move the timers,
-    and is dropped when nothing else follows. `deadline` is in the loop's time.
-    `Ending` is not passed on. Raises `ProviderError` for a limit that is passed.
+    What cannot be seen is not content: it is held back, does not move the timers,
+    and is dropped when nothing else follows. `deadline` is in the loop's time, and
+    moves on while the caller is busy with an event: that is not the provider's time.
+    `Ending` is not passed on. Raises `ProviderError` for a limit that is passed, and
+    for a text of more than `max_characters`.
     """
     clock = asyncio.get_running_loop().time
     limit = (clock() + limits.first_content_s, FailureKind.TIMEOUT_FIRST_CONTENT)
-    held_back = ""
+    held_back: list[str] = []
+    characters = 0
     started = ending = False
     async with aclosing(stream):
         while True:
@@ -48,11 +52,22 @@ async def timed(
             if isinstance(event, Completed):
                 yield event
                 return
+            if isinstance(event, TextDelta):
+                characters += len(event.text)
+                if characters > max_characters:
+                    raise ProviderError(FailureKind.PROTOCOL, "a longer answer than was asked for")
             if isinstance(event, TextDelta) and not started:
-                held_back += event.text
-                if held_back.isspace():
+                held_back.append(event.text)
+                if _invisible(event.text):
                     continue
-                event = TextDelta(held_back)
+                event = TextDelta("".join(held_back))
             started = True
+            passed_on = clock()
             yield event
+            deadline += clock() - passed_on
             limit = (clock() + limits.idle_s, FailureKind.TIMEOUT_IDLE)
+
+
+def _invisible(text: str) -> bool:
+    """Whether it is all white space, zero-width marks and control characters."""
+    return not any(c.isprintable() and not c.isspace() for c in text)

@@ -10,6 +10,7 @@ from tests.faults.breakages import (
     LLAMA_API,
     Breakage,
     endless_body,
+    for_ever,
     gzip_bomb,
     line_of,
     step,
@@ -20,6 +21,11 @@ from tests.upstream import Upstream, haiku_says, llama_says
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BOUND_MB = 20
+
+
+def flood_of(character: str) -> Breakage:
+    """Pieces of it as fast as they are read."""
+    return for_ever(lambda api: api.stream(*[api.piece(character * 14_000)] * 20), pause_s=0)
 
 
 def forget_the_peak() -> None:
@@ -42,6 +48,8 @@ def memory_mb(of: str) -> float:
         pytest.param(endless_body(200), id="endless"),
         pytest.param(endless_body(429), id="endless-error"),
         pytest.param(endless_body(200, "text/event-stream"), id="endless-stream"),
+        pytest.param(flood_of(" "), id="flood-of-white-space"),
+        pytest.param(flood_of("x"), id="flood-of-text"),
     ],
 )
 async def test_nothing_fills_the_memory(breakage: Breakage, upstream: Upstream) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from app.errors import FailureKind, ProviderError
-from app.events import FinishReason, ToolCall
+from app.events import FinishReason, TextDelta, ToolCall
 from app.llm.provider import Completed, ProviderEvent, ToolCallGrows
 from app.llm.timing import TimeLimits, timed
 
@@ -15,7 +15,7 @@ DONE = Completed(FinishReason.TOOL_CALLS)
 
 async def passed_on(stream: AsyncGenerator[ProviderEvent]) -> list[object]:
     deadline = asyncio.get_running_loop().time() + 30
-    return [event async for event in timed(stream, LIMITS, deadline)]
+    return [event async for event in timed(stream, LIMITS, deadline, 100)]
 
 
 async def test_a_tool_call_that_takes_long_to_write_is_no_silence() -> None:
@@ -37,3 +37,38 @@ async def test_a_tool_call_that_never_begins_is_one() -> None:
         await passed_on(says_nothing())
 
     assert caught.value.kind is FailureKind.TIMEOUT_FIRST_CONTENT
+
+
+async def test_white_space_before_the_first_word_is_kept_with_it() -> None:
+    async def begins_with_a_list() -> AsyncGenerator[ProviderEvent]:
+        for text in ("\n", "  ", "- uno", " due"):
+            yield TextDelta(text)
+        yield DONE
+
+    said = [TextDelta("\n  - uno"), TextDelta(" due"), DONE]
+    assert await passed_on(begins_with_a_list()) == said
+
+
+@pytest.mark.parametrize("text", ["\u200b\u200b", "\ufeff", "\x00", " \n\t\u2060"])
+async def test_what_cannot_be_seen_is_no_content(text: str) -> None:
+    async def blank() -> AsyncGenerator[ProviderEvent]:
+        yield TextDelta(text)
+        yield DONE
+
+    assert await passed_on(blank()) == [DONE]
+
+
+async def test_the_time_that_a_caller_takes_is_not_the_providers() -> None:
+    async def speaks() -> AsyncGenerator[ProviderEvent]:
+        for _ in range(3):
+            yield TextDelta("x")
+        yield DONE
+
+    limits = TimeLimits(first_content_s=30, idle_s=30, total_s=30)
+    deadline = asyncio.get_running_loop().time() + 1
+    seen = 0
+    async for _ in timed(speaks(), limits, deadline, 100):
+        seen += 1
+        await asyncio.sleep(0.6)
+
+    assert seen == 4
