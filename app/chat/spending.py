@@ -9,15 +9,15 @@ class Spent:
     """Tokens and US dollars of the calls so far; a cost that nobody knows makes the sum unknown."""
 
     def __init__(self) -> None:
-        self._calls: list[Finished] = []
+        self.calls: list[Finished] = []
 
     def add(self, call: Finished) -> None:
         """One more call."""
-        self._calls.append(call)
+        self.calls.append(call)
 
     def summed(self, last: Finished) -> Finished:
         """`last`, the turn's end, with the sums of all and the first call's time to a token."""
-        calls = self._calls
+        calls = self.calls
         return replace(
             last,
             usage=Usage(

@@ -90,6 +90,19 @@ class ToolLoop:
         Where a later step gets no answer: `AnswerUnavailable` too if the service `may_quote`
         instead, and with `whole`; else the stream ends in `Failed`.
         """
+        try:
+            async with aclosing(self._steps(prompt_for, limits, whole=whole)) as events:
+                async for event in events:
+                    yield event
+        except (AnswerUnavailable, ProviderError) as error:
+            quoted = may_quote and isinstance(error, AnswerUnavailable)
+            if not self.spent.calls or whole or quoted:
+                raise
+            yield Failed(_kind(error), str(error), self.said)
+
+    async def _steps(
+        self, prompt_for: StepPrompt, limits: Limits, *, whole: bool
+    ) -> AsyncGenerator[LLMEvent | ToolRan]:
         since: list[Message] = []
         for n in range(1, MAX_STEPS + 1):
             toolbox = Toolbox(self._tools.definitions, "none" if n == MAX_STEPS else "auto")
@@ -103,16 +116,10 @@ class ToolLoop:
                 whole=whole,
                 deadline=self._deadline if n > 1 else None,
             )
-            try:
-                async with aclosing(events):
-                    async for event in events:
-                        if shown := self._shown(event, step):
-                            yield shown
-            except (AnswerUnavailable, ProviderError) as error:
-                if n == 1 or whole or (may_quote and isinstance(error, AnswerUnavailable)):
-                    raise
-                yield Failed(_kind(error), str(error), self.said)
-                return
+            async with aclosing(events):
+                async for event in events:
+                    if shown := self._shown(event, step):
+                        yield shown
             if step.finished is None:
                 return  # it broke off, as the last event said
             self.said = joined(self.said, step.text)

@@ -266,6 +266,19 @@ async def test_a_stream_ends_in_an_error_where_nothing_may_be_quoted(
     )
 
 
+async def test_a_model_that_calls_tools_to_the_last_step_has_not_answered(
+    upstream: Upstream, serving: Serving
+) -> None:
+    calls = llama_calls(("call_1", "get_service_prices", "{}"))
+    upstream.llama(*[calls] * 10)
+    async with serving(anthropic_api_key=None, extractive_fallback=False) as client:
+        events = await stream_chat(client, message=QUESTION, tools=True)
+        whole = await client.post("/chat", json={"message": QUESTION, "tools": True})
+
+    assert (events[-1].name, events[-1].data["kind"]) == ("error", "empty")
+    assert whole.status_code == 503
+
+
 async def test_an_unknown_tool_is_refused_by_its_name(serving: Serving) -> None:
     async with serving() as client:
         response = await client.post("/chat", json={"message": "x", "tools": ["rm_rf"]})
