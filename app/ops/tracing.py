@@ -31,6 +31,8 @@ def trace_call(entry: Entry) -> None:
         attributes["gen_ai.response.time_to_first_chunk"] = entry.ttft_ms / 1000
     if entry.cost_usd is not None:
         attributes["zantara.cost_usd"] = entry.cost_usd
+    if entry.reason is not None:
+        attributes["zantara.fallback_reason"] = entry.reason
     failed = entry.outcome not in (SUCCESS, CANCELLED)
     if failed:
         attributes["error.type"] = entry.outcome

@@ -81,6 +81,7 @@ async def test_one_span_a_request_with_the_search_and_each_attempt_inside(
     assert haiku.name == "chat claude-haiku-4-5"
     assert haiku.status.code == Status.STATUS_CODE_UNSET
     assert attributes(haiku)["gen_ai.provider.name"] == "anthropic"
+    assert attributes(haiku)["zantara.fallback_reason"] == "server"
     assert attributes(haiku)["gen_ai.usage.input_tokens"] == 600
     assert attributes(haiku)["gen_ai.response.time_to_first_chunk"] > 0
     assert fallen_back.start_time_unix_nano <= llama.start_time_unix_nano
