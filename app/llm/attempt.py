@@ -10,7 +10,8 @@ import structlog
 from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
 from app.llm.circuit import Circuit, CircuitState, Permit
-from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
+from app.llm.continuation import joined
+from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
     Bill,
@@ -33,6 +34,7 @@ _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.TIMEOUT_FIRST_CONTENT,
     FailureKind.TIMEOUT_TOTAL,
     FailureKind.EMPTY,
+    FailureKind.SEAM,
     FailureKind.PROTOCOL,
     FailureKind.CONTENT_FILTER,
 }
@@ -95,6 +97,7 @@ class Attempt:
         self.ledger.under_way[self.side.ai] += 1
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
+        left = False
         try:
             async with aclosing(self._content()) as content:
                 async for event in content:
@@ -104,9 +107,12 @@ class Attempt:
         except ProviderError as error:
             failure = error
             raise
+        except (asyncio.CancelledError, GeneratorExit):
+            left = True
+            raise
         finally:
             self.ledger.under_way[self.side.ai] -= 1
-            finished = self._settle(failure)
+            finished = self._settle(failure, left=left)
         for event in held_back:
             yield event
         yield finished
@@ -119,7 +125,7 @@ class Attempt:
             provider.model,
             provider.name,
             self.reason,
-            continued=self.request.continues,
+            continued=bool(self.request.said),
         )
         routed = False
         stream = timed(
@@ -128,12 +134,15 @@ class Attempt:
             self.deadline,
             self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
         )
+        if self.request.said:
+            stream = joined(stream, self.request.said)
         async with aclosing(stream):
             async for event in stream:
                 if isinstance(event, Completed):
                     self._completed = event
-                    if not routed and not self.request.continues:
-                        raise ProviderError(FailureKind.EMPTY, "an answer without content")
+                    if not routed:
+                        kind = FailureKind.SEAM if self.request.said else FailureKind.EMPTY
+                        raise ProviderError(kind, "an answer without content")
                 if self._ttft_ms is None:
                     self._ttft_ms = (clock() - self._started) * 1000
                 if isinstance(event, ToolCallGrows):
@@ -147,7 +156,7 @@ class Attempt:
                     self._written += len(event.text)
                 yield event
 
-    def _settle(self, failure: ProviderError | None) -> Finished:
+    def _settle(self, failure: ProviderError | None, *, left: bool) -> Finished:
         """Tell circuit, ledger and log how it ended; what the closing event would be."""
         finished = self._finished(failure)
         state_before = self.side.circuit.state
@@ -161,7 +170,7 @@ class Attempt:
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
             _log_success(self.side.ai, finished, aside=self.aside)
         else:
-            outcome = CANCELLED
+            outcome = CANCELLED if left else CRASHED
             self.permit.abandoned()
         if self.side.circuit.state is CircuitState.OPEN is not state_before:
             _log_left_alone(self.side, outcome)

@@ -32,6 +32,7 @@ _NOT_ITS_FAULT = frozenset(
         FailureKind.CONTEXT_LENGTH,
         FailureKind.CONTENT_FILTER,
         FailureKind.NO_DESCRIPTORS,
+        FailureKind.SEAM,
     }
 )
 _KEY_FAULTS = {

@@ -15,6 +15,8 @@ LATENCY_WINDOW = 500
 
 SUCCESS = "success"
 CANCELLED = "cancelled"
+CRASHED = "crashed"
+"""By a fault of our own, which nothing catches."""
 
 LLAMA: Final = "llama-scout"
 HAIKU: Final = "haiku"
@@ -22,7 +24,7 @@ HAIKU: Final = "haiku"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One call of one model, ended. `outcome` is SUCCESS, CANCELLED or a failure kind.
+    """One call of one model, ended. `outcome` is SUCCESS, CANCELLED, CRASHED or a failure kind.
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.
     `model` is the one that answered, where it said so, else the one asked for.

@@ -19,7 +19,6 @@ from app.events import LLMEvent, Message, TextDelta
 from app.llm.attempt import Attempt, Side
 from app.llm.chat_result import ChatResult, fold
 from app.llm.circuit import Circuit
-from app.llm.continuation import joined
 from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
@@ -171,9 +170,8 @@ class LlamaScoutClient:
                 continue
             if side.ai == LLAMA and self._hedge_after_s and self.haiku in sides:
                 events = hedged(events, partial(self._hedge, turn), self._hedge_after_s)
-            said_before = turn.said
             try:
-                async with aclosing(joined(events, said_before)) as answer:
+                async with aclosing(events) as answer:
                     async for event in answer:
                         if isinstance(event, TextDelta):
                             turn.said += event.text

@@ -30,7 +30,8 @@ PromptFor = Callable[[AiName, int], Prompt]
 class ChatRequest:
     """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset.
 
-    When the last message is the assistant's, the model goes on from its end.
+    `said` is what the caller was sent of the answer already; the last message is that,
+    without white space at its end, and the model goes on from there.
     """
 
     messages: Sequence[Message]
@@ -38,11 +39,7 @@ class ChatRequest:
     max_tokens: int = 2048
     temperature: float | None = None
     toolbox: Toolbox = NO_TOOLS
-
-    @property
-    def continues(self) -> bool:
-        """Whether the model is to go on from words already said."""
-        return self.messages[-1].role == "assistant"
+    said: str = ""
 
     @property
     def characters(self) -> int:
@@ -104,7 +101,8 @@ class ToolCallGrows:
     """A piece of a call came in: nothing to pass on yet, but no silence either."""
 
 
-ProviderEvent = TextDelta | ToolCallGrows | ToolCall | Ending | Completed
+Content = TextDelta | ToolCallGrows | ToolCall | Completed
+ProviderEvent = Content | Ending
 
 
 class KeyState(StrEnum):

@@ -156,7 +156,7 @@ async def test_llama_killed_in_mid_answer_still_gives_one_whole_answer(
     upstream: Upstream, serving: Serving
 ) -> None:
     upstream.llama(half)
-    upstream.haiku(haiku_says("miliardi ", "di rupie [1]."))
+    upstream.haiku(haiku_says(" miliardi ", "di rupie [1]."))
     async with serving() as client:
         events = await stream_chat(client, message=QUESTION)
 

@@ -127,7 +127,7 @@ async def test_llama_broken_off_in_a_stream_is_continued(
         wire.reset()
 
     upstream.llama(breaks_off)
-    upstream.haiku(haiku_says("miliardi."))
+    upstream.haiku(haiku_says(" miliardi."))
     async with serving() as service, talking_to(service) as client:
         stream = await client.chat.completions.create(
             model="zantara",

@@ -12,7 +12,7 @@ from tests.service import SentEvent, sent_events, text_of
 
 QUESTION = "Quanto capitale serve per una PT PMA?"
 HAIKU_SAYS = ("Due miliardi e mezzo ", "di rupie [2].")
-GOES_ON = ("miliardi, ", "dice Haiku [3].")
+GOES_ON = (" miliardi, ", "dice Haiku [3].")
 MARGIN_S = 20.0
 """Of a busy machine. Far below the limits that are not to pass, so that it shows which one held."""
 

@@ -62,7 +62,7 @@ class Dice:
             if roll < LEAVES + HEALTHY:
                 self.served[ai, "success"] += 1
                 await wire.head()
-                await wire.chunk(whole(api))
+                await wire.chunk(api.answer(f" {REST}") if goes_on(wire) else whole(api))
                 await wire.end()
                 return
             (fault,) = self.random.choices(faults, weights)
@@ -109,12 +109,17 @@ def turn_of(wire: Wire) -> str:
     return name
 
 
+def goes_on(wire: Wire) -> bool:
+    """Whether words that were said already are to be continued."""
+    return bool(wire.call.json["messages"][-1]["role"] == "assistant")
+
+
 def outcome_of(fault: Fault, wire: Wire) -> str:
-    """What comes of it; an answer that goes on may be empty, because all may have been said."""
-    goes_on = wire.call.json["messages"][-1]["role"] == "assistant"
-    if fault.kind is None or (goes_on and fault.kind == "empty"):
-        return "success"
-    return fault.kind
+    """What comes of it; the words of an answer that begins anew are no continuation."""
+    speaks = fault.kind is None or fault.after_content
+    if goes_on(wire) and (speaks or fault.kind == "empty"):
+        return "seam"
+    return fault.kind or "success"
 
 
 async def turn(client: LlamaScoutClient, name: str, dice: Dice, *, streamed: bool) -> None:
@@ -142,7 +147,7 @@ async def take(client: LlamaScoutClient, name: str, *, streamed: bool) -> None:
     if isinstance(events[-1], Failed):
         assert streamed
         assert events[-1].partial_text == text
-    elif not any(isinstance(e, RouteChosen) and e.continued for e in events):
+    else:
         # Of two whole answers, or of one and a half, it would be longer.
         assert text == SAID + REST
         assert fold(events).text == text

@@ -130,12 +130,19 @@ async def half(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("said", "goes_on", "whole"),
     [
-        ("Oltre dieci ", ["miliardi", " di rupie."], "Oltre dieci miliardi di rupie."),
-        ("Oltre dieci ", [" ", " miliardi."], "Oltre dieci miliardi."),
+        ("Oltre dieci ", [" miliardi", " di rupie."], "Oltre dieci miliardi di rupie."),
+        ("Oltre dieci ", [" ", "miliardi."], "Oltre dieci miliardi."),
+        ("Oltre dieci ", ["\n\n", "Ecco."], "Oltre dieci \n\nEcco."),
         ("Oltre die", ["ci miliardi."], "Oltre dieci miliardi."),
         ("Oltre dieci", [" miliardi."], "Oltre dieci miliardi."),
         ("1. Uno\n", ["\n2. Due"], "1. Uno\n2. Due"),
-        ("Oltre dieci miliardi.", [], "Oltre dieci miliardi."),
+        ("1. Uno\n", ["\n", "\n2. Due"], "1. Uno\n\n2. Due"),
+        # It begins as the answer did, but for a few words only.
+        (
+            "Il capitale è basso. ",
+            [" Il", " capitale", " sale."],
+            "Il capitale è basso. Il capitale sale.",
+        ),
     ],
 )
 async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
@@ -166,6 +173,40 @@ async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
     assert sent[-1] == {"role": "assistant", "content": said.rstrip()}
     # What was said already is taken off what may still be said: four characters a token.
     assert upstream.haiku_calls[0].json["max_tokens"] == 2048 - len(said) // 4
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_on"),
+    [
+        pytest.param("Il capitale è due vir", [], id="nothing"),
+        pytest.param("Il capitale è due vir", ["  \n"], id="white space"),
+        pytest.param("Costa 10 ", ["0 milioni."], id="another number"),
+        pytest.param("Il capitale è due vir", ["Il capitale è due virgola cinque."], id="anew"),
+        pytest.param("Costa 10 ", [" Cos", "ta", " 10 milioni."], id="anew in pieces"),
+        pytest.param("Il capitale è due vir", [" Il capitale"], id="anew and cut off"),
+        pytest.param("parola " * 9, [" parola" * 9], id="anew, of something long"),
+    ],
+)
+async def test_no_answer_is_two_glued_together_and_none_is_half_of_one(
+    said: str, goes_on: list[str], upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def breaks_off(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk(said))
+        wire.reset()
+
+    upstream.llama(breaks_off)
+    upstream.haiku(haiku_says(*goes_on))
+    async with open_router() as client:
+        events = [event async for event in client.stream(QUESTION)]
+        assert client.haiku is not None
+        assert client.haiku.circuit.state == "closed"
+
+    assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
+    assert isinstance(events[-1], Failed)
+    assert (events[-1].kind, events[-1].partial_text) == (FailureKind.SEAM, said)
+    assert client.ledger.outcomes["haiku", "seam"] == 1
+    assert client.ledger.cost_usd > 0
 
 
 async def test_an_answer_that_nobody_can_go_on_with_ends_in_one_failure(
@@ -398,6 +439,21 @@ async def test_a_key_described_in_json_without_a_bottom_is_a_key_of_which_nothin
         for side in (client.llama, client.haiku):
             assert side is not None
             assert await side.provider.check_key() is KeyState.UNKNOWN
+
+
+async def test_a_fault_of_our_own_is_not_booked_as_a_caller_who_left(
+    upstream: Upstream, open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def has_a_bug(*_: object) -> bytes:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("app.llm.openrouter.request_body", has_a_bug)
+    async with open_router() as client:
+        with pytest.raises(KeyError):
+            await client.chat_async(QUESTION)
+
+    assert client.ledger.outcomes == {("llama-scout", "crashed"): 1}
+    assert not upstream.calls
 
 
 async def test_the_stream_tells_route_text_and_end_in_order(
