@@ -28,6 +28,7 @@ _ACTIVE = {
 }
 _HAIKU_ONLY = "⚡ Haiku-only mode"
 _NO_AI = "❌ No AI configured"
+_NO_AI_NOW = "⏳ No AI for the moment"
 
 
 @router.head("/health", include_in_schema=False)
@@ -79,6 +80,8 @@ def ai_state(client: LlamaScoutClient) -> dict[str, str]:
     not_haiku = _why_not(client.haiku, "ANTHROPIC_API_KEY")
     if not_haiku is None:
         return {"status": f"{_HAIKU_ONLY} ({not_llama})"}
+    if client.is_available():
+        return {"status": f"{_NO_AI_NOW} ({not_llama}; {not_haiku})"}
     if client.llama is None and client.haiku is None:
         return {"status": _NO_AI, "setup_required": SETUP}
     setup = "Set ANTHROPIC_API_KEY or unset FORCE_HAIKU" if client.force_haiku else SETUP

@@ -81,7 +81,8 @@ def retry_after_seconds(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value)
+        # Of two headers, which are joined by a comma, the longer wait is safe.
+        seconds = max(map(float, value.split(",")))
     except ValueError:
         try:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()

@@ -181,6 +181,8 @@ class LlamaScoutClient:
                 if error.kind is FailureKind.CONTENT_FILTER or (turn.said and not self._goes_on):
                     break
             else:
+                if side.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
+                    self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 return
         yield turn.end()
 

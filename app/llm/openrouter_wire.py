@@ -132,7 +132,7 @@ class Completion:
             function = call.function or _Function()
             self._calls.open(call.index, call.id or "", function.name or "")
             self._calls.grow(call.index, function.arguments or "")
-        if choice.finish_reason is not None:
+        if choice.finish_reason:  # some servers send an empty one with every chunk
             self._take_finish(choice.finish_reason)
         if delta.content:
             return TextDelta(delta.content)

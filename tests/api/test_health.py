@@ -83,6 +83,20 @@ async def test_a_key_that_is_set_but_rejected_shows(upstream: Upstream, serving:
         assert state["setup_required"] == NO_AI["setup_required"]
 
 
+async def test_two_circuits_that_cool_down_are_no_lack_of_configuration(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(status(429, Retry_After="90"))
+    upstream.haiku(status(429, Retry_After="90"))
+    async with serving() as client:
+        await client.post("/chat", json={"message": "Serve un visto?"})
+        state = await ai(client)
+
+    assert state["status"].startswith("⏳ No AI for the moment (Llama 4 is left alone")
+    assert "Haiku is left alone" in state["status"]
+    assert "setup_required" not in state
+
+
 async def test_a_key_rejected_by_a_call_shows_and_the_next_call_goes_to_haiku_at_once(
     upstream: Upstream, serving: Serving
 ) -> None:

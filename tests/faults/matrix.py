@@ -321,6 +321,8 @@ MATRIX: list[Fault] = [
           K.TIMEOUT_FIRST_CONTENT, until_s=FIRST_CONTENT_S),
     *_in_stream(32, "no-end", "ends without a finish reason", [], K.PROTOCOL),
     _llama_delivers(33, "no-done", "finish reason, no `[DONE]`", _words, _STOP),
+    _llama_delivers(33, "empty-reason", "an empty finish reason with every chunk",
+                    b.event(llama_chunk(SAID, "")), b.event(llama_chunk(REST, "")), _STOP, _DONE),
     _llama_delivers(33, "no-done-hangs", "finish reason, then silence", _words, _STOP, then="hang"),
     _llama_delivers(33, "no-done-resets", "finish reason, then a reset", _words, _STOP,
                     then="reset"),

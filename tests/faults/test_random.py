@@ -66,7 +66,10 @@ class Dice:
                 await wire.end()
                 return
             (fault,) = self.random.choices(faults, weights)
-            self.served[ai, outcome_of(fault, wire)] += 1
+            outcome = outcome_of(fault, wire)
+            self.served[ai, outcome] += 1
+            if outcome == "seam" and fault.kind != "empty":
+                self.sent.pop()  # the router hangs up at the first words, before the bill
             assert fault.breakage is not None
             await fault.breakage(wire, api)
 

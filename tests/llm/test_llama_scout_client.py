@@ -570,6 +570,28 @@ async def test_a_llama_that_speaks_in_time_is_not_hedged_and_one_that_fails_is_r
     }
 
 
+async def test_a_hedge_that_answers_for_a_llama_that_failed_is_a_fallback(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def fails_late(wire: Wire) -> None:
+        while not upstream.haiku_calls:
+            await asyncio.sleep(0.005)
+        await status(500)(wire)
+
+    async def speaks_once_llama_has_failed(wire: Wire) -> None:
+        while not client.ledger.outcomes["llama-scout", "server"]:
+            await asyncio.sleep(0.005)
+        await haiku_says("Eccomi.")(wire)
+
+    upstream.llama(fails_late)
+    upstream.haiku(speaks_once_llama_has_failed)
+    async with open_router(hedge_after_ms=20) as client:
+        assert (await client.chat_async(QUESTION)).text == "Eccomi."
+
+    assert client.metrics["haiku_fallbacks"] == 1
+    assert client.ledger.fallback_kinds == {"server": 1}
+
+
 async def test_a_hedge_that_fails_is_haikus_first_call_of_two(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
