@@ -2,6 +2,7 @@
 
 import re
 
+from app.events import Usage
 from app.llm.pricing import Price
 from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, SINGLE, Scenario, mix
 from app.settings import ROOT
@@ -46,6 +47,26 @@ def test_the_savings_are_true() -> None:
     assert f"stesso mese ${newer:.2f}" in GUIDE
     percent = f"{(newer - llama) / newer:.1%}".replace(".", ",")
     assert f"Llama risparmia ${newer - llama:.2f}, il {percent}" in GUIDE
+
+
+def test_the_month_with_the_prompts_that_the_service_sends_is_true() -> None:
+    row = r"^\| {} \| (\d+) \| (\d+) \|$"
+    titles = {"un saluto": (10_000, 100), "una domanda d'affari": (15_000, 1000)}
+    titles["una domanda complessa"] = (5_000, 2000)
+    llama = haiku = 0.0
+    for title, (count, answer) in titles.items():
+        read = re.search(row.format(title), GUIDE, re.MULTILINE)
+        assert read, title
+        llama += count * LLAMA.of(Usage(int(read[1]), answer))
+        haiku += count * HAIKU.of(Usage(int(read[2]), answer))
+        if title == "una domanda d'affari":
+            too_much = (int(read[1]) - int(read[2])) * HAIKU.input / 1e6
+            assert f"${too_much:.5f} di troppo" in GUIDE
+
+    saved = f"{(haiku - llama) / haiku:.1%}".replace(".", ",")
+    assert f"${llama:.2f} con Llama e ${haiku:.2f} con Haiku: Llama costa il {saved} in meno" in (
+        GUIDE.replace("\n", " ")
+    )
 
 
 def test_the_health_texts_are_the_services() -> None:

@@ -92,6 +92,8 @@ async def test_the_command_takes_any_mix_and_shows_what_was_spent(
     assert "100 casual, 0 business and 7 complex questions" in out
     spent = next(line for line in out.splitlines() if line.startswith("  20"))
     assert spent.split()[1:] == [LLAMA, "1", "0.000340", "0.000660"]
+    assert "about 3,000 tokens to\nLlama and 2,500 to Haiku" in out
+    assert "Saved is against Haiku for the tokens that Llama read" in out
 
 
 async def test_a_ledger_that_cannot_be_read_is_named(tmp_path: Path) -> None:
