@@ -510,6 +510,16 @@ async def test_a_request_that_neither_model_understands_is_the_callers(
     assert caught.value.kind is FailureKind.BAD_REQUEST
 
 
+async def test_a_request_that_only_one_model_refused_is_not_the_callers_fault(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(status(500))
+    upstream.haiku(status(400, {"error": {"type": "invalid_request_error", "message": "bad"}}))
+    async with open_router() as client:
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+
+
 async def test_what_llama_cannot_hold_goes_to_haiku_and_what_neither_holds_is_not_paid_for(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:

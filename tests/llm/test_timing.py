@@ -28,6 +28,15 @@ async def test_a_tool_call_that_takes_long_to_write_is_no_silence() -> None:
     assert await passed_on(writes_on()) == [ToolCallGrows(), CALL, DONE]
 
 
+async def test_white_space_before_the_first_word_is_part_of_the_answer() -> None:
+    async def indents() -> AsyncGenerator[ProviderEvent]:
+        yield TextDelta("\n")
+        yield TextDelta("    codice")
+        yield DONE
+
+    assert await passed_on(indents()) == [TextDelta("\n    codice"), DONE]
+
+
 async def test_a_tool_call_that_never_begins_is_one() -> None:
     async def says_nothing() -> AsyncGenerator[ProviderEvent]:
         await asyncio.sleep(LIMITS.first_content_s * 3)
