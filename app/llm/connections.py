@@ -1,4 +1,4 @@
-"""The connections to a model's API, which note on a call's bill that it went out."""
+"""The connections to a model's API: kept ones, and what of a call is noted on its bill."""
 
 import ssl
 from collections.abc import Callable
@@ -16,16 +16,27 @@ billed_to: ContextVar[Bill | None] = ContextVar("billed_to", default=None)
 """The bill of the call that this task is about to make: aiohttp traces in the caller's context."""
 
 
+_kept: ContextVar[bool] = ContextVar("kept", default=False)
+"""Whether the request goes over a connection that had served before."""
+
+
 def pool(ssl_context: ssl.SSLContext) -> Callable[[], aiohttp.ClientSession]:
     """What opens the pool, at the first call, in the running loop."""
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_note_sent)
+    tracing.on_connection_reuseconn.append(_note_kept)
+    tracing.on_connection_create_start.append(_note_new)
 
     def opened() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S, ssl=ssl_context
         )
-        return aiohttp.ClientSession(connector=connector, trust_env=True, trace_configs=[tracing])
+        return aiohttp.ClientSession(
+            connector=connector,
+            trust_env=True,
+            trace_configs=[tracing],
+            middlewares=[_sent_again],
+        )
 
     return opened
 
@@ -35,3 +46,31 @@ async def _note_sent(
 ) -> None:
     if bill := billed_to.get():
         bill.sent = True
+
+
+async def _note_kept(
+    _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    _kept.set(True)
+
+
+async def _note_new(
+    _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceConnectionCreateStartParams
+) -> None:
+    _kept.set(False)
+
+
+async def _sent_again(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request again that a kept connection lost, until it goes over a new one.
+
+    A server closes idle connections when it likes; that is no fault of the model's, and
+    aiohttp itself sends again what is not a POST. Each kept connection is lost once.
+    """
+    while True:
+        try:
+            return await handler(request)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not _kept.get():
+                raise
