@@ -201,14 +201,16 @@ class LlamaScoutClient:
         if side is None or permit is None:
             return None
         request = ChatRequest(prompt.messages, prompt.system, max_tokens, temperature=0.0)
-        limits = self._limits
+        # The limit is the attempt's own, so that a model that hangs has failed, and its
+        # circuit knows of it.
+        deadline = asyncio.get_running_loop().time() + limit_s
         attempt = Attempt(
-            side, request, permit, self.ledger, limits, self.deadline(), whole=True, aside=True
+            side, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
         )
         try:
-            async with asyncio.timeout(limit_s), aclosing(attempt.run()) as events:
+            async with aclosing(attempt.run()) as events:
                 texts = [event.text async for event in events if isinstance(event, TextDelta)]
-        except (ProviderError, TimeoutError):
+        except ProviderError:
             return None
         return "".join(texts)
 

@@ -64,6 +64,20 @@ async def test_llamas_bill_stands_when_its_answer_does_not(
     assert (entries[0].usage.input_tokens, entries[0].usage.estimated) == (1000, False)
 
 
+async def test_words_that_were_sent_are_paid_for_when_the_model_breaks_off_without_a_bill(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    entries: list[Entry] = []
+    upstream.llama(sends([llama_chunk("x" * 400), {"error": {"code": 502, "message": "x"}}]))
+    async with open_router(anthropic_api_key=None) as client:
+        client.ledger.listeners.append(entries.append)
+        assert [event async for event in client.stream(QUESTION)]
+
+    (entry,) = entries
+    assert (entry.outcome, entry.usage.estimated) == ("server", True)
+    assert (entry.usage.output_tokens, (entry.cost_usd or 0) > 0) == (100, True)
+
+
 async def test_what_haiku_said_it_read_is_paid_for_when_its_answer_breaks_off(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:

@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, Finished, FinishReason, Message, RouteChosen, TextDelta
-from app.llm.provider import KeyState
+from app.llm.circuit import MIN_FAILURES, CircuitState
+from app.llm.provider import KeyState, Prompt
 from app.llm.tools import Tool, Toolbox
 from tests.llm.conftest import OpenRouter
 from tests.upstream import (
@@ -664,3 +665,50 @@ async def test_no_limit_takes_a_whole_answer_for_one_that_broke_off(
         events = [event async for event in client.stream(QUESTION)]
 
     assert [type(event) for event in events] == [RouteChosen, TextDelta, Finished]
+
+
+async def test_a_model_that_hangs_when_asked_aside_has_failed(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(*[hang] * MIN_FAILURES)
+    async with open_router() as client:
+        for _ in range(MIN_FAILURES):
+            assert await client.ask_aside(Prompt(QUESTION), 50, limit_s=0.3) is None
+        assert client.ledger.asides == {("llama-scout", "timeout_total"): MIN_FAILURES}
+        assert client.llama is not None
+        assert client.llama.circuit.state is CircuitState.OPEN
+
+
+async def test_no_retry_after_the_total_limit(upstream: Upstream, open_router: OpenRouter) -> None:
+    upstream.haiku(status(529, Retry_After="3"))
+    limits = {"first_content_timeout_s": 20, "total_timeout_s": 2.0}
+    async with open_router(openrouter_api_key_llama=None, **limits) as client:
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+
+    assert len(upstream.calls) == 1
+
+
+async def test_another_try_waits_until_the_circuit_lets_it_through(
+    upstream: Upstream, open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.llm.circuit.RATE_LIMIT_COOL_DOWN_S", 1.0)
+    upstream.haiku(status(429), haiku_says("Eccomi."))
+    limits = {"first_content_timeout_s": 30}
+    async with open_router(openrouter_api_key_llama=None, **limits) as client:
+        assert (await client.chat_async(QUESTION)).text == "Eccomi."
+
+
+async def test_first_words_after_more_than_half_of_the_limit_are_slow(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def late(wire: Wire) -> None:
+        await asyncio.sleep(5)
+        await llama_says("Piano.")(wire)
+
+    upstream.llama(*[late] * MIN_FAILURES)
+    async with open_router(anthropic_api_key=None, first_content_timeout_s=8) as client:
+        turns = [client.chat_async(QUESTION) for _ in range(MIN_FAILURES)]
+        await asyncio.gather(*turns)
+        assert client.llama is not None
+        assert client.llama.circuit.state is CircuitState.OPEN
