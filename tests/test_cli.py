@@ -243,6 +243,10 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
         assert f"rejected  {folder}/empty.md: is empty" in err
         found = await client.post("/search", json={"query": "Quanto dura il visto X99?"})
         assert found.json()["passages"][0]["document_id"] == "prova/visti/x99"
+        for_staff = tmp_path / "staff.md"
+        for_staff.write_text("# Tariffe\n\nLo sconto del socio Z77 vale fino a martedì.\n")
+        assert (await command("ingest", str(for_staff), "--access", "staff"))[0] == 0
+        assert (await command("delete", "staff"))[:2] == (0, "1 deleted\n")
 
         (folder / "empty.md").unlink()
         visa.unlink()

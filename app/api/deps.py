@@ -6,6 +6,7 @@ from typing import Annotated, TypedDict
 from fastapi import Depends, Request
 
 from app.api.admission import Admission
+from app.api.operators import is_operator
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.ops.recent_calls import RecentCalls
@@ -52,9 +53,18 @@ def _groups() -> frozenset[str]:
     return frozenset({PUBLIC})
 
 
+async def _managed_groups(request: Request) -> frozenset[str]:
+    # Who sits at the machine can read its files: all documents are theirs to look after.
+    if not is_operator(request):
+        return _groups()
+    return await _knowledge_base(request).catalogue.groups()
+
+
 AdmissionDep = Annotated[Admission, Depends(_admission)]
 ChatServiceDep = Annotated[ChatService, Depends(_chat)]
 ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
 KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]
 GroupsDep = Annotated[frozenset[str], Depends(_groups)]
 """The access groups of the caller."""
+ManagedGroupsDep = Annotated[frozenset[str], Depends(_managed_groups)]
+"""The access groups whose documents the caller may list, read whole and delete."""

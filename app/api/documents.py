@@ -8,7 +8,8 @@ from fastapi import APIRouter, File, Form, Path, Query, Request, Response, Uploa
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from app.api.deps import GroupsDep, KnowledgeBaseDep
+from app.api.deps import KnowledgeBaseDep, ManagedGroupsDep
+from app.api.operators import is_operator
 from app.api.streaming import while_connected
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.catalogue import Entry, Part
@@ -105,6 +106,7 @@ class DocumentListOut(BaseModel):
     status_code=201,
     responses={
         200: {"description": "The document was there; `change` says whether it changed."},
+        403: {"description": "Only who sits at the service's machine may name an access group."},
         413: {"description": "The file is larger than MAX_UPLOAD_BYTES."},
         422: {"description": "The file cannot be indexed, or should not be; `detail` says why."},
     },
@@ -132,6 +134,9 @@ async def upload(
     The document's id is the name without its ending, after the collection's and a slash. What
     was there under that id is replaced at once, when all of the new one is indexed.
     """
+    if access != PUBLIC and not is_operator(request):
+        # Else a stranger could put words into a group's mouth, and learn what it reads.
+        raise HTTPException(403, "give documents to a group on the service's own machine")
     limit: int = request.state.max_upload_bytes
     content = await file.read(limit + 1)
     if len(content) > limit:
@@ -156,7 +161,7 @@ async def upload(
 @router.get("")
 async def documents(
     knowledge_base: KnowledgeBaseDep,
-    groups: GroupsDep,
+    groups: ManagedGroupsDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Documents a page.")] = 50,
     offset: Annotated[int, Query(ge=0, le=10**9, description="Documents to pass over.")] = 0,
     languages: Annotated[
@@ -187,7 +192,7 @@ async def documents(
 async def document(
     document_id: PathId,
     knowledge_base: KnowledgeBaseDep,
-    groups: GroupsDep,
+    groups: ManagedGroupsDep,
     text: Annotated[bool, Query(description="Its text too.")] = False,
 ) -> DocumentDetailOut:
     """One document: what is known of it, its headings, and with `text=true` its text."""
@@ -205,7 +210,9 @@ async def document(
 @router.delete(
     "/{document_id:path}", status_code=204, responses={404: {"description": "No such document."}}
 )
-async def delete(document_id: PathId, knowledge_base: KnowledgeBaseDep, groups: GroupsDep) -> None:
+async def delete(
+    document_id: PathId, knowledge_base: KnowledgeBaseDep, groups: ManagedGroupsDep
+) -> None:
     """Forget a document. A bundled one is back at the next start."""
     entry = await knowledge_base.catalogue.entry(document_id, groups)
     if entry is None or not await knowledge_base.delete(document_id):

@@ -15,15 +15,20 @@ _FORWARDED = (
 )
 
 
-def _only_from_this_machine(request: Request) -> None:
-    """Raises a 403 for everybody else.
+def is_operator(request: Request) -> bool:
+    """Whether the caller sits at this machine.
 
     A proxy on this machine speaks for others. So may a browser here, for a page that had its
     own host's name lead to this address: the request then bears that name.
     """
     here = request.client is not None and _is_loopback(request.client.host)
     named = _is_loopback(request.url.hostname or "")
-    if not here or not named or any(name in request.headers for name in _FORWARDED):
+    return here and named and not any(name in request.headers for name in _FORWARDED)
+
+
+def _only_from_this_machine(request: Request) -> None:
+    """Raises a 403 for everybody else."""
+    if not is_operator(request):
         raise HTTPException(403, "open the console on the machine that the service runs on")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.database import Database
 from app.retrieval.filters import SUPERSEDED, Scope
+from app.retrieval.records import PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,15 @@ class Catalogue:
 
     async def entry(self, document_id: str, groups: frozenset[str]) -> Entry | None:
         """None when there is no such document, or not for these groups."""
-        rows = await self._rows(f"SELECT {_ENTRY} FROM documents d WHERE d.id = ?", document_id)  # noqa: S608
+        query = f"SELECT {_ENTRY} FROM documents d WHERE d.id = ?"  # noqa: S608 - our own columns
+        rows = await self._rows(query, document_id)
         entry = _entry(rows[0]) if rows else None
         return entry if entry and entry.access in groups else None
+
+    async def groups(self) -> frozenset[str]:
+        """The access groups that any document is for, and the public."""
+        rows = await self._rows("SELECT DISTINCT access FROM documents")
+        return frozenset({PUBLIC, *(row[0] for row in rows)})
 
     async def parts(self, document_id: str) -> list[Part]:
         """What a document is made of, in order."""

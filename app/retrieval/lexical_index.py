@@ -2,7 +2,7 @@
 
 Every method works on a connection of the store's, so that a passage and its
 words are written in one transaction. A word is kept as it is and, once more, behind
-its passage's language (`encompan`), so that a search in one language passes over the
+its passage's language (`enʘcompan`), so that a search in one language passes over the
 others' passages, while one in several weighs a word by all of them: a word that is
 rare in a language only because it is another's tells nothing.
 """
@@ -40,7 +40,10 @@ _SATURATION = 1.2
 _CONSIDERED = 4
 _MOST_LOOKED_UP = 8_000
 
-VERSION = "3"
+# A letter to SQLite's tokenizer, and in no word of these languages: `en` and `try` is not `entry`.
+_BEHIND = "ʘ"
+
+VERSION = "4"
 """Of what is kept for a passage: kept otherwise, all words are to be made anew."""
 
 
@@ -170,7 +173,7 @@ def _marker(language: str) -> str:
 
 
 def _in(language: str, words: Iterable[str]) -> list[str]:
-    return [language + word for word in words]
+    return [f"{language}{_BEHIND}{word}" for word in words]
 
 
 def _languages(connection: sqlite3.Connection) -> list[str]:

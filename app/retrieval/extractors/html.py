@@ -8,11 +8,15 @@ from markdownify import MarkdownConverter
 from app.retrieval.extractors.extracted import Extracted, normalised
 
 _FURNITURE = (
-    "script, style, noscript, template, svg, iframe, object, form, button, "
+    "script, style, noscript, template, svg, iframe, object, button, input, select, textarea, "
     "nav, footer, aside, header:not(article header):not(main header)"
 )
 # What only a machine would read: a place for instructions to a model.
-_HIDDEN = '[hidden], [aria-hidden="true"], [style*="display:none" i], [style*="display: none" i]'
+_HIDDEN = "[hidden], [aria-hidden='true']"
+_HIDING_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])",
+    re.I,
+)
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -20,7 +24,8 @@ def extract(content: bytes | str) -> Extracted:
     """The main part of a page; the encoding is the declared or the likeliest one."""
     page = BeautifulSoup(content, "lxml")
     title = page.title.get_text(" ", strip=True) if page.title else ""
-    for element in page.select(f"{_FURNITURE}, {_HIDDEN}"):
+    unseen = page.select(f"{_FURNITURE}, {_HIDDEN}")
+    for element in unseen + page.find_all(style=_HIDING_STYLE):
         element.decompose()
     main = page.find("main") or page.find("article") or page.body or page
     if page.title:
