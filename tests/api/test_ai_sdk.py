@@ -112,7 +112,7 @@ async def test_llama_broken_off_is_continued_by_haiku(upstream: Upstream, servin
         wire.reset()
 
     upstream.llama(breaks_off, breaks_off)
-    upstream.haiku(haiku_says("miliardi."))
+    upstream.haiku(haiku_says(" miliardi."))
     async with serving() as service:
         chat = await use_chat(service, {"say": QUESTION})
     async with serving(anthropic_api_key=None) as service:

@@ -101,7 +101,7 @@ async def test_a_fallback_shows_who_answered_and_why(opening: Opening, upstream:
 
 async def test_an_answer_that_haiku_took_over_says_so(opening: Opening, upstream: Upstream) -> None:
     upstream.llama(breaks_off("Ten billion "))
-    upstream.haiku(haiku_says("rupiah."))
+    upstream.haiku(haiku_says(" rupiah."))
     async with opening() as page:
         await expect(await ask(page)).to_have_text("Ten billion rupiah.")
         await expect(page.locator(".badge")).to_contain_text("Llama 4 Scout")
