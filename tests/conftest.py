@@ -13,11 +13,19 @@ import httpx
 import pytest
 import structlog
 from asgi_correlation_id import correlation_id
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 import app.llm.haiku  # noqa: F401  # loaded late by the service: not within a test's limits
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
+
+# Times are the machine's: a busy one is no fault of the code.
+hypothesis_settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("patient")
 
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
