@@ -177,11 +177,12 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer broke off after content had been sent."""
+    """The answer broke off after content had been sent; Haiku may go on where `resumable`."""
 
     kind: str
     message: str
     partial_text: str
+    resumable: bool = False
 
 
 LLMEvent = RouteChosen | TextDelta | ToolCall | Finished | Failed

@@ -85,6 +85,7 @@ class Settings(BaseSettings):
 
     # The guide measures Llama's first token at 720 to 1100 ms: six seconds is
     # more than five times its slowest class, and still a wait a person sits through.
+    # `.env.example` explains each to whoever sets it.
     connect_timeout_s: Seconds = 2.0
     first_content_timeout_s: Seconds = 6.0
     idle_timeout_s: Seconds = 10.0

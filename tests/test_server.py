@@ -27,7 +27,8 @@ def answers():
 
 def wait(event, arguments):
     if event == "import" and arguments[0] in {HEAVY}:
-        print(arguments[0], "imported", "after" if answers() else "before", file=sys.stderr)
+        when = "after" if answers() else "before"
+        sys.stderr.write(f"{{arguments[0]}} imported {{when}}\\n")  # at once: others write too
 
 sys.addaudithook(wait)
 sys.argv = ["zantara", "serve"]

@@ -19,7 +19,8 @@ router = APIRouter()
 _STREAM_DESCRIPTION = (
     "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, `tool` for each of the "
     "service's own tools that was used (and `sources` again when it found more), then one `done` "
-    "(the answer object less its text) or one `error` (with what was said so far)."
+    "(the answer object less its text) or one `error` (with `answer_so_far`, and in `resume` the "
+    "field to send it back in, with the same question, for the rest)."
 )
 
 

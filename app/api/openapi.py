@@ -1,6 +1,6 @@
 """What FastAPI cannot tell of the API by itself: the streams' events, and how failures look."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -74,6 +74,10 @@ class ErrorEvent(BaseModel):
     kind: str = Field(description="What kind of failure it was.")
     message: str = Field(description="What happened.")
     answer_so_far: str = Field(description="What had been said.")
+    resume: Literal["continue_from"] | None = Field(
+        description="The field of `POST /chat` that takes `answer_so_far`, where the answer can be "
+        "gone on with."
+    )
     request_id: str = Field(description="Quote it when you report a fault.")
 
 

@@ -1,5 +1,6 @@
 """What callers may send, with its bounds."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Annotated, Literal, Self
 
@@ -133,6 +134,18 @@ class ChatIn(TurnOptions):
         default=False, description="Server-sent events instead of one JSON object."
     )
 
+    continue_from: Annotated[str, Field(min_length=1, max_length=MAX_CHARS)] | None = Field(
+        default=None,
+        description="The `answer_so_far` of an `error` event, with the question sent again: "
+        "Haiku goes on from its last word, and only what it adds is sent.",
+    )
+
+    @model_validator(mode="after")
+    def _resumes_a_stream(self) -> Self:
+        if self.continue_from is not None and (not self.stream or self.tools):
+            raise ValueError("continue_from needs stream: true, and no tools")
+        return self
+
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.message is None) == (self.messages is None):
@@ -144,5 +157,7 @@ class ChatIn(TurnOptions):
     def turn(self) -> Turn:
         """The turn that this asks for."""
         if self.message is not None:
-            return self.turn_of((Message("user", self.message),))
-        return self.turn_of(tuple(Message(m.role, m.content) for m in self.messages or ()))
+            turn = self.turn_of((Message("user", self.message),))
+        else:
+            turn = self.turn_of(tuple(Message(m.role, m.content) for m in self.messages or ()))
+        return replace(turn, continue_from=self.continue_from or "")

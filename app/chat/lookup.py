@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from app.chat.rewriting import QuestionRewriter, leans_on_history, with_the_question_before
 from app.events import Message
+from app.llm.turn import Begun
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 
@@ -26,6 +27,7 @@ class Lookup:
         top_k: int,
         filters: SearchFilters | None,
         groups: frozenset[str],
+        begun: Begun,
     ) -> SearchResult:
         """The passages for the last of `messages`. Raises as `KnowledgeBase.search` does."""
 
@@ -37,11 +39,11 @@ class Lookup:
             )
 
         question = messages[-1].content
-        async with self._rewriting(messages) as rewriting:
+        async with self._rewriting(messages, begun) as rewriting:
             found = await search(question)
             if found.small_talk or (found.confident and rewriting is None):
                 return found
-            rewritten = await (rewriting or self._rewrite(messages))
+            rewritten = await (rewriting or self._rewrite(messages, begun))
         if rewritten:
             return await search(rewritten.get(found.language or "en", question), rewritten)
         if rewriting:
@@ -49,17 +51,19 @@ class Lookup:
         return found
 
     @asynccontextmanager
-    async def _rewriting(self, messages: Sequence[Message]) -> AsyncIterator[Rewriting | None]:
+    async def _rewriting(
+        self, messages: Sequence[Message], begun: Begun
+    ) -> AsyncIterator[Rewriting | None]:
         """For a question that leans on the history: its rewriting, begun beside the search."""
         if not leans_on_history(messages):
             yield None
             return
-        rewriting = asyncio.create_task(self._rewrite(messages))
+        rewriting = asyncio.create_task(self._rewrite(messages, begun))
         try:
             yield rewriting
         finally:
             rewriting.cancel()
             await asyncio.gather(rewriting, return_exceptions=True)
 
-    async def _rewrite(self, messages: Sequence[Message]) -> dict[str, str]:
-        return await self._rewriter.rewrite(messages) if self._rewriter else {}
+    async def _rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
+        return await self._rewriter.rewrite(messages, begun) if self._rewriter else {}

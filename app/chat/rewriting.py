@@ -11,6 +11,7 @@ from app.events import Message
 from app.llm.failures import MALFORMED_JSON
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import Prompt
+from app.llm.turn import Begun
 
 logger = structlog.get_logger(__name__)
 
@@ -59,11 +60,11 @@ class QuestionRewriter:
         self._limit_s = limit_s
         self._known: LRUCache[tuple[Message, ...], dict[str, str]] = LRUCache(_REMEMBERED)
 
-    async def rewrite(self, messages: Sequence[Message]) -> dict[str, str]:
+    async def rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
         """The last question by language code; empty when no model could within the limit."""
         asked = tuple(_excerpt(messages))
         if asked not in self._known:
-            reply = await self._client.ask_aside(_prompt(asked), MAX_TOKENS, self._limit_s)
+            reply = await self._client.ask_aside(_prompt(asked), MAX_TOKENS, self._limit_s, begun)
             questions = _read(reply) if reply else {}
             if not questions:
                 return {}

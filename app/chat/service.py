@@ -34,6 +34,7 @@ from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
+from app.llm.turn import Begun
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -61,6 +62,8 @@ class Turn:
     filters: SearchFilters | None = None
     instructions: str | None = None
     """What the application that asks tells the model, beside the service's own rules."""
+    continue_from: str = ""
+    """The beginning of the answer, where the caller has it already."""
     groups: frozenset[str] = frozenset({PUBLIC})
     """The caller's access groups."""
     toolbox: Toolbox = NO_TOOLS
@@ -111,19 +114,22 @@ class ChatService:
         nothing could answer and `ProviderError` when the model refused the content.
         """
         started = time.perf_counter()
-        found, degraded = await self._search(turn)
+        begun = self._client.begin()
+        found, degraded = await self._search(turn, begun)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)
         for listener in self.search_listeners:
             listener(search)
         yield Retrieved(found.passages, degraded)
         sections = await self._knowledge_base.sections(found.passages)
-        loop = self._tool_loop(turn, found) if turn.service_tools else None
-        events = self._answer(turn, found, sections, loop, whole=whole)
+        loop = self._tool_loop(turn, found, begun) if turn.service_tools else None
+        events = self._answer(turn, found, sections, loop, begun, whole=whole)
         try:
             async with aclosing(events):
                 async for event in events:
                     yield event
         except AnswerUnavailable as error:
+            if turn.continue_from:
+                raise  # a quotation goes on from nothing
             for extract in self._extract(found, error):
                 yield loop.quoting(extract) if loop else extract
 
@@ -133,6 +139,7 @@ class ChatService:
         found: SearchResult,
         sections: Mapping[int, Section],
         loop: ToolLoop | None,
+        begun: Begun,
         *,
         whole: bool,
     ) -> AsyncGenerator[Event]:
@@ -147,13 +154,20 @@ class ChatService:
             may_quote = self._may_quote(found)
             return loop.run(prompt_for, limits, whole=whole, may_quote=may_quote)
         return self._client.route(
-            prompt_for(()), turn.model, turn.max_tokens, turn.temperature, turn.toolbox, whole=whole
+            prompt_for(()),
+            turn.model,
+            turn.max_tokens,
+            turn.temperature,
+            turn.toolbox,
+            whole=whole,
+            begun=begun,
+            said=turn.continue_from,
         )
 
-    def _tool_loop(self, turn: Turn, found: SearchResult) -> ToolLoop:
+    def _tool_loop(self, turn: Turn, found: SearchResult, begun: Begun) -> ToolLoop:
         filters = turn.filters or SearchFilters()
         tools = ServiceTools(self._knowledge_base, turn.service_tools, filters, turn.groups)
-        return ToolLoop(self._client, tools, found.passages)
+        return ToolLoop(self._client, tools, found.passages, begun)
 
     def _prompt(
         self,
@@ -172,9 +186,11 @@ class ChatService:
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)
         return compose(turn.messages, extracts, tokens, turn.instructions, tool_rules)
 
-    async def _search(self, turn: Turn) -> tuple[SearchResult, bool]:
+    async def _search(self, turn: Turn, begun: Begun) -> tuple[SearchResult, bool]:
         try:
-            found = await self._lookup.find(turn.asked, turn.top_k, turn.filters, turn.groups)
+            found = await self._lookup.find(
+                turn.asked, turn.top_k, turn.filters, turn.groups, begun
+            )
         except IndexNotReady as error:
             logger.warning("answering without the knowledge base", reason=str(error))
             return SearchResult(passages=()), True

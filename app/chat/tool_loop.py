@@ -32,6 +32,7 @@ from app.events import (
 from app.llm.llama_scout_client import LlamaScoutClient, Model
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
+from app.llm.turn import Begun
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -68,13 +69,14 @@ class ToolLoop:
         client: LlamaScoutClient,
         tools: ServiceTools,
         passages: Sequence[Passage],
+        begun: Begun,
     ) -> None:
         self.spent = Spent()
         self.said = ""
         self._client = client
         self._tools = tools
         self._results = ToolResults(passages)
-        self._deadline = client.deadline()
+        self._begun = begun
         self._route: RouteChosen | None = None
 
     @property
@@ -114,7 +116,7 @@ class ToolLoop:
                 limits.temperature,
                 toolbox,
                 whole=whole,
-                deadline=self._deadline if n > 1 else None,
+                begun=self._begun,
             )
             async with aclosing(events):
                 async for event in events:
@@ -161,7 +163,9 @@ class ToolLoop:
             case Finished():
                 step.finished = event
             case Failed():
-                return replace(event, partial_text=joined(self.said, event.partial_text))
+                return replace(
+                    event, partial_text=joined(self.said, event.partial_text), resumable=False
+                )
         return None
 
     def _end(self, last: Finished, *, cut_short: bool) -> Finished:
@@ -188,7 +192,7 @@ class ToolLoop:
     async def _run(self, call: ToolCall) -> Ended:
         started = time.perf_counter()
         outcome, error = None, ""
-        until = min(asyncio.get_running_loop().time() + TOOL_LIMIT_S, self._deadline)
+        until = min(asyncio.get_running_loop().time() + TOOL_LIMIT_S, self._begun.deadline)
         try:
             async with asyncio.timeout_at(until):
                 outcome = await self._tools.run(call.name, call.arguments)

@@ -86,6 +86,11 @@ class Attempt:
         """Open the bill."""
         self._bill = Bill(self.side.provider.model)
 
+    @property
+    def spoke(self) -> bool:
+        """Whether the model has said anything."""
+        return self._ttft_ms is not None
+
     async def run(self) -> AsyncGenerator[LLMEvent]:
         """Yield `RouteChosen` at the first content, the content, `Finished`.
 

@@ -25,7 +25,7 @@ from app.llm.pricing import PriceList
 from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import Turn
+from app.llm.turn import THE_REQUESTS_OWN, Begun, Turn
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -142,21 +142,22 @@ class LlamaScoutClient:
         toolbox: Toolbox = NO_TOOLS,
         *,
         whole: bool,
-        deadline: float | None = None,
+        begun: Begun | None = None,
+        said: str = "",
     ) -> AsyncGenerator[LLMEvent]:
         """As `stream`, with a prompt made for whichever model is about to read it.
 
-        `deadline`, in the loop's time, is for a further call of one turn: without it a
-        turn begins, which is counted, and with it the total limit.
+        `begun` is the turn that this answers; without it one begins. `said` is the beginning
+        of the answer, where the caller has it already: Haiku goes on from it.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the fault is the conversation's own.
         """
-        sides, reason = self._plan(model, has_tools=bool(toolbox.tools))
-        if deadline is None:
-            deadline = self.deadline()
-            self.ledger.turns += 1
-        turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, deadline, whole)
+        sides, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
+        if said:
+            sides = [side for side in sides if side.ai == HAIKU]
+        begun = begun or self.begin()
+        turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, begun, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
         for side in [*sides, *sides[-1:]]:
             if side.ai in turn.failures and not await self._worth_another_try(turn, side):
@@ -186,15 +187,18 @@ class LlamaScoutClient:
                 return
         yield turn.end()
 
-    def deadline(self) -> float:
-        """When a turn that begins now must be over, in the loop's time."""
-        return asyncio.get_running_loop().time() + self._limits.total_s
+    def begin(self) -> Begun:
+        """Begin a turn, with the total limit for all its calls; it is counted."""
+        self.ledger.turns += 1
+        return Begun(asyncio.get_running_loop().time() + self._limits.total_s)
 
-    async def ask_aside(self, prompt: Prompt, max_tokens: int, limit_s: float) -> str | None:
+    async def ask_aside(
+        self, prompt: Prompt, max_tokens: int, limit_s: float, begun: Begun
+    ) -> str | None:
         """A short answer for the service's own use, of the first model not left alone.
 
         Costed like any call. None when it failed or took longer than `limit_s`
-        seconds: nobody stands behind it.
+        seconds: nobody stands behind it. Who failed without a word is noted in `begun`.
         """
         asked = ((side, side.circuit.admit()) for side in self._usable())
         side, permit = next(((s, p) for s, p in asked if p), (None, None))
@@ -210,7 +214,10 @@ class LlamaScoutClient:
         try:
             async with aclosing(attempt.run()) as events:
                 texts = [event.text async for event in events if isinstance(event, TextDelta)]
-        except ProviderError:
+        except ProviderError as error:
+            of_the_request = THE_REQUESTS_OWN | {FailureKind.CONTENT_FILTER}
+            if not attempt.spoke and error.kind not in of_the_request:
+                begun.silent[side.ai] = error
             return None
         return "".join(texts)
 
@@ -243,6 +250,10 @@ class LlamaScoutClient:
                 f"{side.context_tokens} tokens",
             )
             return None
+        has_another = side is not turn.sides[-1]
+        if has_another and (silent := turn.begun.silent.get(side.ai)):
+            turn.failures[side.ai] = silent
+            return None
         permit = side.circuit.admit()
         if permit is None:
             turn.failures[side.ai] = ProviderError(
@@ -251,14 +262,14 @@ class LlamaScoutClient:
                 retry_after_s=side.circuit.retry_after_s,
             )
             return None
-        kept = 0.0 if side is turn.sides[-1] else self._limits.total_s * KEPT_FOR_THE_NEXT
+        kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
         attempt = Attempt(
             side,
             request,
             permit,
             self.ledger,
             self._limits,
-            turn.deadline - kept,
+            turn.begun.deadline - kept,
             reason,
             turn.whole,
         )
@@ -276,7 +287,7 @@ class LlamaScoutClient:
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
         wait = max(side.circuit.retry_after_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
-        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.deadline):
+        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.begun.deadline):
             return False
         await asyncio.sleep(wait)
         return True

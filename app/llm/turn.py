@@ -9,15 +9,26 @@ from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
 from app.llm.attempt import Side
 from app.llm.continuation import continuation
+from app.llm.ledger import HAIKU
 from app.llm.provider import ChatRequest, PromptFor
 from app.llm.tools import Toolbox
 
-_THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
+THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
+
+
+@dataclass
+class Begun:
+    """What the calls of one turn of a conversation share; `deadline` is in the loop's time."""
+
+    deadline: float
+    silent: dict[str, ProviderError] = field(default_factory=dict)
+    """Models asked aside in this turn that failed without a word: the answer waits for no
+    second failure of theirs."""
 
 
 @dataclass
 class Turn:
-    """One turn. `deadline` is in the loop's time; `said` is what the caller was sent."""
+    """The calls for one answer. `said` is what the caller was sent."""
 
     prompt_for: PromptFor
     max_tokens: int
@@ -25,7 +36,7 @@ class Turn:
     toolbox: Toolbox
     sides: Sequence[Side]
     """The models to try, in order."""
-    deadline: float
+    begun: Begun
     whole: bool
     said: str = ""
     failures: dict[str, ProviderError] = field(default_factory=dict)
@@ -55,11 +66,12 @@ class Turn:
         """How a turn ends that no model finished. Raises where nothing had been said."""
         last = next(reversed(self.failures.values()), None)
         if last is not None and self.said:
-            return Failed(last.kind, last.detail, self.said)
+            goes_on = any(side.ai == HAIKU for side in self.sides)
+            return Failed(last.kind, last.detail, self.said, resumable=goes_on)
         if last is not None and last.kind is FailureKind.CONTENT_FILTER:
             raise last  # a refused prompt is not shopped around
         kinds = {failure.kind for failure in self.failures.values()}
-        if last is not None and kinds <= _THE_REQUESTS_OWN:
+        if last is not None and kinds <= THE_REQUESTS_OWN:
             raise last
         message = "no model could answer" if self.failures else "No AI configured"
         raise AnswerUnavailable(message, self.failures)

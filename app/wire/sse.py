@@ -67,6 +67,7 @@ async def frames(
                             "kind": event.kind,
                             "message": event.message,
                             "answer_so_far": event.partial_text,
+                            "resume": "continue_from" if event.resumable else None,
                             "request_id": request_id,
                         },
                     )

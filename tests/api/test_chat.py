@@ -177,8 +177,55 @@ async def test_a_stream_that_nobody_can_finish_ends_in_one_error_with_what_was_s
 
     assert [event.name for event in events] == ["sources", "route", "delta", "error"]
     assert events[-1].data["answer_so_far"] == "Oltre dieci "
+    assert events[-1].data["resume"] is None  # nobody is there to go on
     assert events[-1].data["kind"] in {"connection", "protocol"}
     assert events[-1].data["request_id"]
+
+
+async def test_an_answer_that_broke_off_is_resumed_from_its_last_word(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(half)
+    upstream.haiku(haiku_says(" miliardi ", "di rupie [1]."))
+    async with serving(mid_answer_failure="error") as client:
+        events = await stream_chat(client, message=QUESTION)
+        field, said = (events[-1].data[name] for name in ("resume", "answer_so_far"))
+        rest = await stream_chat(client, message=QUESTION, **{field: said})
+
+    assert said + text_of(rest) == "Oltre dieci miliardi di rupie [1]."
+    assert [event.name for event in rest] == ["sources", "route", "delta", "delta", "done"]
+    assert rest[1].data["continued"] is True
+    assert rest[0].data == events[0].data  # the numbers cite the same sources
+    asked = upstream.haiku_calls[0].json["messages"]
+    assert asked[-1] == {"role": "assistant", "content": "Oltre dieci"}
+
+
+async def test_what_cannot_be_resumed_is_never_begun_anew(
+    upstream: Upstream, serving: Serving
+) -> None:
+    body = {"message": QUESTION, "stream": True, "continue_from": "Oltre dieci"}
+    upstream.haiku(status(400))
+    async with serving() as client:
+        refused = await stream_chat(client, **body)
+    async with serving(anthropic_api_key=None) as client:
+        alone = await client.post("/chat", json=body)
+
+    assert [event.name for event in refused] == ["sources", "error"]
+    assert (refused[-1].data["answer_so_far"], text_of(refused)) == ("Oltre dieci", "")
+    assert (alone.status_code, "No AI configured" in alone.text) == (503, True)
+    assert not upstream.llama_calls
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True, "tools": True}], ids=["whole", "tools"])
+async def test_only_a_stream_without_tools_is_resumed(
+    more: dict[str, object], serving: Serving
+) -> None:
+    async with serving() as client:
+        body = {"message": QUESTION, "continue_from": "Oltre", **more}
+        response = await client.post("/chat", json=body)
+
+    assert response.status_code == 422
+    assert "continue_from needs stream: true, and no tools" in response.text
 
 
 async def test_without_a_key_the_best_passages_are_quoted_and_cited(serving: Serving) -> None:

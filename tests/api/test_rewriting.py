@@ -103,19 +103,43 @@ async def test_without_a_model_the_question_before_stands_in_for_the_rewriting(
         pytest.param(llama_says("I would rather talk about the weather."), id="no-json"),
         pytest.param(llama_says('{"it": 7}'), id="wrong-json"),
         pytest.param(llama_says('{"it": "", "en": " ", "id": ""}'), id="empty"),
-        pytest.param(status(503), id="down"),
-        pytest.param(hang, id="late"),
     ],
 )
-async def test_a_rewriting_that_fails_costs_its_time_limit_and_no_answer(
+async def test_a_rewriting_that_cannot_be_read_costs_no_answer(
     fails: object, upstream: Upstream, serving: Serving
 ) -> None:
     upstream.llama(fails, llama_says("Yes [1]."))  # type: ignore[arg-type]
-    async with serving(question_rewriting=True, rewriting_timeout_s=0.3) as client:
+    async with serving(question_rewriting=True) as client:
         answer = await ask(client, message=QUESTION)
 
     assert (answer["answer"], answer["ai_used"]) == ("Yes [1].", "llama-scout")
     assert found(answer)
+
+
+@pytest.mark.parametrize(
+    ("fails", "kind"), [(status(503), "overloaded"), (hang, "timeout_total")], ids=["down", "hung"]
+)
+async def test_a_llama_that_is_silent_when_asked_to_rewrite_is_not_waited_for_twice(
+    fails: object, kind: str, upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(fails)  # type: ignore[arg-type]
+    upstream.haiku(haiku_says("Yes [1]."))
+    async with serving(question_rewriting=True, rewriting_timeout_s=0.3) as client:
+        answer = await ask(client, message=QUESTION)
+
+    assert (answer["answer"], answer["fallback_reason"]) == ("Yes [1].", kind)
+    assert len(upstream.llama_calls) == 1
+    assert found(answer)
+
+
+async def test_a_llama_that_nobody_stands_behind_is_asked_again_after_it_was_silent(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(status(503), llama_says("Yes [1]."))
+    async with serving(question_rewriting=True, anthropic_api_key=None) as client:
+        answer = await ask(client, message=QUESTION)
+
+    assert (answer["answer"], answer["ai_used"]) == ("Yes [1].", "llama-scout")
 
 
 async def test_small_talk_in_mid_conversation_waits_for_no_rewriting(

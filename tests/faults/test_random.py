@@ -210,7 +210,9 @@ async def test_a_thousand_random_faults(
         cost = sum(entry.cost_usd or 0 for entry in entries)
         assert client.ledger.cost_usd - warm_up == pytest.approx(cost)
     upstream.clear()
-    async with asyncio.timeout(5):
-        while upstream.connections or len(asyncio.all_tasks()) > tasks:
+    async with asyncio.timeout(30):
+        # The process opens a few of its own meanwhile; a thousand turns leave none.
+        while (
+            upstream.connections or len(asyncio.all_tasks()) > tasks or descriptors() > before + 10
+        ):
             await asyncio.sleep(0.005)
-    assert descriptors() <= before
