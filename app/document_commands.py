@@ -57,7 +57,8 @@ def ingest(
 ) -> None:
     """Index Markdown, text, HTML, PDF, DOCX, CSV and JSON: what is unchanged costs nothing.
 
-    What vanished from a folder is deleted. Ends with code 3 when a file was refused.
+    What vanished from a folder is deleted, of the same collection only. Ends with code 3 when
+    a file was refused.
     """
     if not paths and not rebuild:
         raise typer.BadParameter("name files or folders to index, or --rebuild")
@@ -71,6 +72,8 @@ def ingest(
             summary = _ingest(settings, paths, options, progress)
         for line in summary.marked:
             typer.echo(f"marked    {line}", err=True)
+        for line in summary.skipped:
+            typer.echo(f"skipped   {line}", err=True)
         for line in summary.rejected:
             typer.echo(f"rejected  {line}", err=True)
         typer.echo(summary)
@@ -81,7 +84,7 @@ def ingest(
 def delete(
     ids: Annotated[list[str] | None, typer.Argument(help="Documents by their ids.")] = None,
     gone: Annotated[
-        Path | None, typer.Option("--from", help="All that was ingested from this folder.")
+        Path | None, typer.Option("--from", help="All that was ingested from this folder or file.")
     ] = None,
 ) -> None:
     """Forget documents; the files stay. Ends with code 3 when there was no such document."""

@@ -238,7 +238,7 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
         code, out, err = await command("ingest", str(folder), "--collection", "prova")
         assert (code, out) == (
             PARTLY_DONE,
-            "2 added, 0 changed, 0 unchanged, 0 deleted, 1 rejected; 2 chunks written\n",
+            "2 added, 0 changed, 0 unchanged, 0 deleted, 1 rejected, 0 skipped; 2 chunks written\n",
         )
         assert f"rejected  {folder}/empty.md: is empty" in err
         found = await client.post("/search", json={"query": "Quanto dura il visto X99?"})
@@ -253,7 +253,7 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
         code, out, _ = await command("ingest", str(folder), "--collection", "prova")
         assert (code, out) == (
             0,
-            "0 added, 0 changed, 1 unchanged, 1 deleted, 0 rejected; 0 chunks written\n",
+            "0 added, 0 changed, 1 unchanged, 1 deleted, 0 rejected, 0 skipped; 0 chunks written\n",
         )
 
         code, out, err = await command("delete", "prova/visti/x99", "--from", str(folder))

@@ -44,6 +44,9 @@ class DocumentOut(BaseModel):
     )
     title: str = Field(description="Its title.")
     language: str = Field(description="The language it was recognised to be in.")
+    root: str | None = Field(
+        description="What it was taken from; told on the service's own machine only."
+    )
     collection: str | None = Field(description="The collection it was put into.")
     access: str = Field(description="The group that may read it.")
     effective_date: str | None = Field(description="ISO date from which it holds.")
@@ -58,10 +61,11 @@ class DocumentOut(BaseModel):
     characters: int = Field(description="Length of its text.")
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """The entry as it is shown."""
+    def of(cls, entry: Entry, request: Request) -> Self:
+        """The entry as it is shown to who asks."""
         shown = {name: getattr(entry, name) for name in cls.model_fields}
-        return cls(**{**shown, "marks": entry.marks.splitlines()})
+        root = entry.root if is_operator(request) else None
+        return cls(**{**shown, "root": root, "marks": entry.marks.splitlines()})
 
 
 class StoredOut(DocumentOut):
@@ -106,7 +110,9 @@ class DocumentListOut(BaseModel):
     status_code=201,
     responses={
         200: {"description": "The document was there; `change` says whether it changed."},
-        403: {"description": "Only who sits at the service's machine may name an access group."},
+        403: {
+            "description": "Who sits at the service's machine alone may name a group or root."
+        },
         413: {"description": "The file is larger than MAX_UPLOAD_BYTES."},
         422: {"description": "The file cannot be indexed, or should not be; `detail` says why."},
     },
@@ -134,9 +140,13 @@ async def upload(
     The document's id is the name without its ending, after the collection's and a slash. What
     was there under that id is replaced at once, when all of the new one is indexed.
     """
-    if access != PUBLIC and not is_operator(request):
+    if not is_operator(request):
         # Else a stranger could put words into a group's mouth, and learn what it reads.
-        raise HTTPException(403, "give documents to a group on the service's own machine")
+        if access != PUBLIC:
+            raise HTTPException(403, "give documents to a group on the service's own machine")
+        # And bend which documents a folder's ingest takes for its own.
+        if root != UPLOADED:
+            raise HTTPException(403, "name a root on the service's own machine")
     limit: int = request.state.max_upload_bytes
     content = await file.read(limit + 1)
     if len(content) > limit:
@@ -155,11 +165,12 @@ async def upload(
     entry = await knowledge_base.catalogue.entry(stored.document_id, frozenset({access}))
     if entry is None:  # somebody deleted it a moment ago
         raise _none_such()
-    return StoredOut(**dict(DocumentOut.of(entry)), change=stored.change)
+    return StoredOut(**dict(DocumentOut.of(entry, request)), change=stored.change)
 
 
 @router.get("")
 async def documents(
+    request: Request,
     knowledge_base: KnowledgeBaseDep,
     groups: ManagedGroupsDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Documents a page.")] = 50,
@@ -174,7 +185,8 @@ async def documents(
         bool, Query(description="Also those that a newer one replaces.")
     ] = True,
     root: Annotated[
-        str | None, Query(max_length=1_000, description="Only what was taken from there.")
+        str | None,
+        Query(max_length=1_000, description="Only what was taken from there or within it."),
     ] = None,
 ) -> DocumentListOut:
     """List documents by id."""
@@ -185,11 +197,14 @@ async def documents(
     )
     scope = Scope(filters, groups)
     entries, total = await knowledge_base.catalogue.entries(scope, limit, offset, root)
-    return DocumentListOut(documents=[DocumentOut.of(entry) for entry in entries], total=total)
+    return DocumentListOut(
+        documents=[DocumentOut.of(entry, request) for entry in entries], total=total
+    )
 
 
 @router.get("/{document_id:path}", responses={404: {"description": "No such document."}})
 async def document(
+    request: Request,
     document_id: PathId,
     knowledge_base: KnowledgeBaseDep,
     groups: ManagedGroupsDep,
@@ -201,7 +216,7 @@ async def document(
     if entry is None:
         raise _none_such()
     return DocumentDetailOut(
-        **dict(DocumentOut.of(entry)),
+        **dict(DocumentOut.of(entry, request)),
         sections=[SectionOut.of(part) for part in await catalogue.parts(document_id)],
         text=await catalogue.text(document_id) if text else None,
     )

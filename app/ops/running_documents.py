@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,8 @@ from app.retrieval.ingest_report import (
     ProgressCallback,
 )
 from app.retrieval.options import IngestOptions
-from app.retrieval.sources import File, Source, all_files, folders
+from app.retrieval.records import Identity
+from app.retrieval.sources import File, Source, check_not_taken, survey
 from app.settings import Settings
 
 _PAGE = 500
@@ -51,19 +53,18 @@ class RunningDocuments:
         self, paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
     ) -> IngestSummary:
         """Send files and folders; what vanished from a folder is deleted."""
-        summary = IngestSummary()
-        sources = [Source(path) for path in paths]
-        found = all_files(sources, options.collection, summary)
-        there = {file.document_id for file in found}
+        found = survey([Source(path) for path in paths], options.collection, self._identities())
+        summary = IngestSummary(rejected=found.rejected, skipped=found.skipped)
         # First, since the service would take a renamed file for a copy.
-        for root in sorted(folders(sources)):
-            vanished = [i for i in self.ids_from(root) if i not in there]
-            summary.deleted += sum(map(self.delete, vanished))
-        meter = Meter([file.size for file in found], progress)
-        for file in found:
+        summary.deleted = sum(map(self.delete, sorted(found.vanished)))
+        meter = Meter([file.size for file in found.files], progress)
+        taken: set[str] = set()
+        for file in found.files:
             path = str(file.path)
             try:
+                check_not_taken(file, taken)
                 summary.count(path, self._send(file, options))
+                taken.add(file.document_id)
             except DocumentRejected as error:
                 summary.rejected.append(Notice(path, str(error)))
             meter.file(path)
@@ -78,16 +79,24 @@ class RunningDocuments:
         return True
 
     def ids_from(self, root: str) -> list[str]:
-        """The ids of the documents that were ingested from there."""
-        ids: list[str] = []
-        while True:
-            params: dict[str, str | int] = {"root": root, "limit": _PAGE, "offset": len(ids)}
-            answer = self._client.get("/documents", params=params)
+        """The ids of the documents that were ingested from there, or from within it."""
+        return [document["id"] for document in self._documents(root=root)]
+
+    def _identities(self) -> dict[str, Identity]:
+        return {
+            document["id"]: Identity(document["root"] or "", "", document["collection"])
+            for document in self._documents()
+        }
+
+    def _documents(self, **params: str) -> Iterator[dict[str, Any]]:
+        for offset in count(0, _PAGE):
+            place = {"limit": _PAGE, "offset": offset}
+            answer = self._client.get("/documents", params={**params, **place})
             _check(answer)
-            page = [document["id"] for document in answer.json()["documents"]]
-            ids += page
+            page = answer.json()["documents"]
+            yield from page
             if len(page) < _PAGE:
-                return ids
+                return
 
     def _send(self, file: File, options: IngestOptions) -> Ingested:
         name = file.document_id.removeprefix(f"{options.collection}/") + file.path.suffix

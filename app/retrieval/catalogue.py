@@ -16,6 +16,7 @@ class Entry:
     """A document without its text; `characters` is the text's length, dates are ISO."""
 
     id: str
+    root: str
     title: str
     language: str
     collection: str | None
@@ -62,11 +63,15 @@ class Catalogue:
     ) -> tuple[list[Entry], int]:
         """A page of documents by id, and how many there are in all.
 
-        `root` narrows them to those ingested from there.
+        `root` narrows them to those ingested from there, or from within it.
         """
         condition, parameters = scope.condition()
-        where = f"FROM documents d WHERE {condition} AND (? IS NULL OR d.root = ?)"
-        values = (*parameters, root, root)
+        if root:
+            # Not LIKE, for which % and _ in a path stand for other letters.
+            condition += " AND (d.root = ? OR substr(d.root, 1, length(?)) = ?)"
+            parameters += [root, f"{root}/", f"{root}/"]
+        where = f"FROM documents d WHERE {condition}"
+        values = tuple(parameters)
         counted = await self._rows(f"SELECT count(*) {where}", *values)
         page = f"SELECT {_ENTRY} {where} ORDER BY d.id LIMIT ? OFFSET ?"
         rows = await self._rows(page, *values, limit, offset)

@@ -18,8 +18,8 @@ from app.retrieval.ingest_report import (
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader
-from app.retrieval.records import Document, Identity
-from app.retrieval.sources import File, Source, all_files, check_id, folders
+from app.retrieval.records import Document
+from app.retrieval.sources import File, Source, check_id, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
 
 # Some ten seconds of embedding: how long a stop may take.
@@ -54,24 +54,26 @@ class Ingester:
         self, sources: Sequence[Source], options: IngestOptions, progress: ProgressCallback
     ) -> IngestSummary:
         """Ingest the sources, and delete what vanished from the folders among them."""
-        summary = IngestSummary()
-        known = self._store.identities()
-        found = all_files(sources, options.collection, summary)
-        vanished = _vanished(known, sources, found)
-        meter = Meter([file.size for file in found], progress)
+        found = survey(sources, options.collection, self._store.identities())
+        summary = IngestSummary(rejected=found.rejected, skipped=found.skipped)
+        meter = Meter([file.size for file in found.files], progress)
+        taken: set[str] = set()
         with Reader() as reader:
-            for file in found:
+            for file in found.files:
                 path = str(file.path)
                 try:
+                    check_not_taken(file, taken)
                     content = loaders.read_file(file.path)
                     told = partial(meter.part, path)
-                    summary.count(path, self.add(file, content, options, reader, vanished, told))
+                    added = self.add(file, content, options, reader, found.vanished, told)
+                    summary.count(path, added)
+                    taken.add(file.document_id)
                 except (DocumentRejected, VectorsUnavailable) as error:
                     summary.rejected.append(Notice(path, str(error)))
                 except Stopped:
                     return summary
                 meter.file(path)
-        for document_id in vanished:
+        for document_id in found.vanished:
             self._dense.write(partial(self._store.delete_document, document_id))
             summary.deleted += 1
         return summary
@@ -196,14 +198,6 @@ def _document(
         jurisdiction=prepared.findings.jurisdiction,
         marks="\n".join(marks),
     )
-
-
-def _vanished(
-    known: Mapping[str, Identity], sources: Sequence[Source], found: Sequence[File]
-) -> set[str]:
-    roots = folders(sources)
-    there = {file.document_id for file in found}
-    return {i for i, identity in known.items() if identity.root in roots and i not in there}
 
 
 def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int:

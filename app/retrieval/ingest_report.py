@@ -28,7 +28,10 @@ class Notice:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What one ingest did: documents, and `chunks` written; as text, one line."""
+    """What one ingest did: documents, and `chunks` written; as text, one line.
+
+    `skipped` are files in formats that are not read.
+    """
 
     added: int = 0
     changed: int = 0
@@ -36,6 +39,7 @@ class IngestSummary:
     deleted: int = 0
     chunks: int = 0
     rejected: list[Notice] = field(default_factory=list)
+    skipped: list[Notice] = field(default_factory=list)
     marked: list[Notice] = field(default_factory=list)
 
     def count(self, path: str, ingested: Ingested) -> None:
@@ -53,7 +57,8 @@ class IngestSummary:
     def __str__(self) -> str:
         return (
             f"{self.added} added, {self.changed} changed, {self.unchanged} unchanged, "
-            f"{self.deleted} deleted, {len(self.rejected)} rejected; {self.chunks} chunks written"
+            f"{self.deleted} deleted, {len(self.rejected)} rejected, {len(self.skipped)} skipped; "
+            f"{self.chunks} chunks written"
         )
 
 

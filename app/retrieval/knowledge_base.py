@@ -31,7 +31,7 @@ from app.retrieval.language import question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.question import Question
 from app.retrieval.records import Stats
-from app.retrieval.sources import UPLOADED, Source, uploaded_file
+from app.retrieval.sources import UPLOADED, Source, is_within, uploaded_file
 from app.retrieval.store import Store
 from app.settings import Settings
 
@@ -202,8 +202,8 @@ class KnowledgeBase:
     ) -> IngestSummary:
         """Index files and folders; what vanished from a folder is deleted.
 
-        A document's id is its path below the folder, without the extension, after the
-        collection's name and a slash if there is one.
+        A document's id is its path below the folder that was ingested first, without the
+        extension, after the collection's name and a slash if there is one.
         """
         sources = [Source(path) for path in paths]
         await asyncio.shield(self._prepared)
@@ -239,9 +239,9 @@ class KnowledgeBase:
         return change is not None
 
     async def ids_from(self, root: str) -> list[str]:
-        """The ids of the documents that were ingested from there, whoever may read them."""
+        """The ids of the documents ingested from there or within it, whoever may read them."""
         known = await asyncio.to_thread(self._store.identities)
-        return sorted(i for i, identity in known.items() if identity.root == root)
+        return sorted(i for i, identity in known.items() if is_within(identity.root, root))
 
     def stats(self) -> Stats:
         """How much is indexed, as of the last change."""
@@ -259,6 +259,7 @@ class KnowledgeBase:
             summary = await self._ingest(
                 [Source(folder, BUNDLED_ROOT)], NOTHING_SAID, shipped, None
             )
+            summary.skipped = [n for n in summary.skipped if Path(n.path).name != BUNDLED_VECTORS]
             logger.info("bundled knowledge: %s", summary)
             for rejection in summary.rejected:
                 logger.warning("bundled knowledge: rejected %s", rejection)

@@ -61,6 +61,7 @@ class Identity:
 
     root: str
     content_hash: str
+    collection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

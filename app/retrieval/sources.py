@@ -1,13 +1,19 @@
-"""The files below what is to be ingested, and the ids of the documents they become."""
+"""The files below what is to be ingested, and the ids of the documents they become.
+
+A document's id is its file's path below the folder that was ingested, and stays so: a
+file or a folder within one that was ingested before, of the same collection, is a part
+of that one. A document whose file is gone is deleted when a folder is ingested
+that its file stood in, and never one of another collection.
+"""
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors.formats import SUFFIXES, named_format
-from app.retrieval.ingest_report import IngestSummary, Notice
+from app.retrieval.ingest_report import Notice
 from app.retrieval.records import Identity
 
 MAX_NAME_CHARACTERS = 300
@@ -19,8 +25,8 @@ UPLOADED = "upload"
 class Source:
     """A file or folder to ingest.
 
-    `root` marks the documents as this source's: what vanished from a folder is
-    deleted among its own only. Without one it is the folder's absolute path.
+    `root` marks the documents as this source's. Without one it is the absolute path of
+    the folder, or of the file, or of an ingested folder round it.
     """
 
     path: Path
@@ -40,46 +46,104 @@ class File:
     size: int = 0
 
 
-def all_files(
-    sources: Sequence[Source], collection: str | None, summary: IngestSummary
-) -> list[File]:
-    """The readable files of all sources, one for each id, hidden ones left out.
+@dataclass(slots=True)
+class Survey:
+    """What is to be done: `files` in order, of which several may have one id.
 
-    What is wrong with a source, or with a file, is noted in the summary.
+    `vanished` holds the ids of documents whose files are gone. `skipped` are files in
+    formats that are not read, `rejected` what else is wrong with a source or a file.
     """
-    found: dict[str, File] = {}
+
+    files: list[File] = field(default_factory=list)
+    vanished: set[str] = field(default_factory=set)
+    skipped: list[Notice] = field(default_factory=list)
+    rejected: list[Notice] = field(default_factory=list)
+
+
+def survey(
+    sources: Sequence[Source], collection: str | None, known: Mapping[str, Identity]
+) -> Survey:
+    """The files of all sources, hidden ones left out, against the documents that are known."""
+    whole = Survey()
+    ours = {i: identity for i, identity in known.items() if identity.collection == collection}
     for source in sources:
         try:
-            for file in _files(source, collection):
-                if _leads_out(file.path, source.path):
-                    summary.rejected.append(Notice(str(file.path), "is a link out of the folder"))
-                elif found.setdefault(file.document_id, file) != file:
-                    said = f"another file has the id {file.document_id} too"
-                    summary.rejected.append(Notice(str(file.path), said))
+            part = _survey(source, collection, ours)
         except DocumentRejected as error:
-            summary.rejected.append(Notice(str(source.path), str(error)))
-    return list(found.values())
+            whole.rejected.append(Notice(str(source.path), str(error)))
+        else:
+            whole.files += part.files
+            whole.vanished |= part.vanished
+            whole.skipped += part.skipped
+            whole.rejected += part.rejected
+    # Given twice, a file is there once.
+    whole.files = list(dict.fromkeys(whole.files))
+    whole.vanished -= {file.document_id for file in whole.files}
+    return whole
 
 
-def folders(sources: Sequence[Source]) -> set[str]:
-    """The roots of those sources that are folders: what vanished from them can be told."""
-    return {_root(source) for source in sources if source.path.is_dir()}
-
-
-def _files(source: Source, collection: str | None) -> list[File]:
+def _survey(source: Source, collection: str | None, known: Mapping[str, Identity]) -> Survey:
     path = source.path
-    if path.is_dir():
-        paths = sorted(p for p in path.rglob("*") if _readable(p) and not _hidden(p, path))
-    elif path.exists():
-        named_format(path.name)
-        paths = [path]
-    else:
+    if not path.exists():
         raise DocumentRejected("no such file or folder")
-    folder = path if path.is_dir() else path.parent
-    return [
-        File(found, _root(source), document_id(found.relative_to(folder), collection), _size(found))
-        for found in paths
-    ]
+    root, below = _place(source, known)
+    if not path.is_dir():
+        named_format(path.name)
+        return Survey([_file(path, root, below / path.name, collection)])
+    found = Survey()
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p, path)):
+        if _leads_out(file, path):
+            found.rejected.append(Notice(str(file), "is a link out of the folder"))
+        elif file.suffix.lower() in SUFFIXES:
+            found.files.append(_file(file, root, below / file.relative_to(path), collection))
+        else:
+            found.skipped.append(Notice(str(file), _why_skipped(file)))
+    found.vanished = _documents_of(source, root, _name(below, collection), known)
+    if found.vanished and not found.files:
+        raise DocumentRejected(
+            "holds no file that can be read: is it mounted? What came from it earlier "
+            f"({len(found.vanished)}) is kept; `zantara delete --from` forgets it"
+        )
+    return found
+
+
+def _place(source: Source, known: Mapping[str, Identity]) -> tuple[str, PurePath]:
+    """The source's root, and the path of its folder below that."""
+    if source.root:
+        return source.root, PurePath()
+    path = source.path
+    folder = (path if path.is_dir() else path.parent).resolve()
+    roots = {identity.root for identity in known.values()}
+    # The outermost first.
+    for outer in (*reversed(folder.parents), folder):
+        if str(outer) in roots:
+            return str(outer), folder.relative_to(outer)
+    return str(folder if path.is_dir() else folder / path.name), PurePath()
+
+
+def _documents_of(source: Source, root: str, name: str, known: Mapping[str, Identity]) -> set[str]:
+    """The documents whose files stand, or stood, in the source's folder, of that name."""
+    folder = None if source.root else str(source.path.resolve())
+    inside = f"{name}/" if name else ""
+    return {
+        i
+        for i, identity in known.items()
+        if (identity.root == root and i.startswith(inside))
+        or (folder and identity.root != root and is_within(identity.root, folder))
+    }
+
+
+def is_within(root: str, folder: str) -> bool:
+    """Whether that root is the folder, or a file or folder in it."""
+    return PurePath(root).is_absolute() and PurePath(root).is_relative_to(folder)
+
+
+def _file(path: Path, root: str, below: PurePath, collection: str | None) -> File:
+    return File(path, root, document_id(below, collection), _size(path))
+
+
+def _why_skipped(path: Path) -> str:
+    return f"{path.suffix or 'a file without an ending'} is not read"
 
 
 def _size(path: Path) -> int:
@@ -91,8 +155,12 @@ def _size(path: Path) -> int:
 
 def document_id(path: PurePath, collection: str | None) -> str:
     """The id of the document in a file: its path below its folder, without the extension."""
-    name = unicodedata.normalize("NFC", path.with_suffix("").as_posix())
-    return f"{collection}/{name}" if collection else name
+    return _name(path.with_suffix(""), collection)
+
+
+def _name(path: PurePath, collection: str | None) -> str:
+    parts = (collection or "", *path.parts)
+    return unicodedata.normalize("NFC", "/".join(filter(None, parts)))
 
 
 def uploaded_file(name: str, collection: str | None, root: str) -> File:
@@ -115,24 +183,26 @@ def uploaded_file(name: str, collection: str | None, root: str) -> File:
 def check_id(file: File, known: Identity | None, *, force: bool) -> None:
     """Raises `DocumentRejected` for an id that is no text, or is another source's.
 
-    With `force` another source's document is replaced.
+    With `force` another source's document is replaced. The file's own document may
+    have been ingested from another folder round it.
     """
     if not file.document_id.isprintable():
         raise DocumentRejected("the file's name holds control characters")
-    if known and known.root != file.root and not force:
+    if known and not _same_place(known.root, file.root) and not force:
         raise DocumentRejected(
             f"the id {file.document_id} is taken by a document from {known.root}: "
             "name a collection, or force it to be replaced"
         )
 
 
-def _root(source: Source) -> str:
-    folder = source.path if source.path.is_dir() else source.path.parent
-    return source.root or str(folder.resolve())
+def check_not_taken(file: File, taken: Container[str]) -> None:
+    """Raises `DocumentRejected` when another file of this ingest has become that document."""
+    if file.document_id in taken:
+        raise DocumentRejected(f"another file has the id {file.document_id} too")
 
 
-def _readable(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+def _same_place(one: str, other: str) -> bool:
+    return one == other or is_within(one, other) or is_within(other, one)
 
 
 def _leads_out(path: Path, source: Path) -> bool:

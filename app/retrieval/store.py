@@ -241,7 +241,7 @@ class Store:
         """None when there is no such document."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT root, content_hash FROM documents WHERE id = ?", (document_id,)
+                "SELECT root, content_hash, collection FROM documents WHERE id = ?", (document_id,)
             ).fetchone()
         return Identity(*row) if row else None
 
@@ -255,8 +255,8 @@ class Store:
     def identities(self) -> dict[str, Identity]:
         """Every document's, by its id."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT id, root, content_hash FROM documents").fetchall()
-        return {row[0]: Identity(row[1], row[2]) for row in rows}
+            rows = connection.execute("SELECT id, root, content_hash, collection FROM documents")
+            return {row[0]: Identity(*row[1:]) for row in rows}
 
     def stats(self) -> Stats:
         """Counts the rows: some milliseconds at 100,000 chunks."""

