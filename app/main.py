@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from asgi_correlation_id import CorrelationIdMiddleware
@@ -27,6 +28,9 @@ from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
 
+HEAD_START_S = 3.0
+"""How long the index has the processors to itself before a model's SDK is loaded beside it."""
+
 _TRACES_ALONE: Final[TelemetryConfig] = {
     # Where OTEL_EXPORTER_OTLP_ENDPOINT says, and nowhere when it is not set.
     "auto_configure": True,
@@ -47,7 +51,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         configure_logging(used.log_format)
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
-            client = await stack.enter_async_context(open_client(used))
+            client = await stack.enter_async_context(
+                open_client(used, partial(knowledge_base.wait_prepared, HEAD_START_S))
+            )
             chat_service = ChatService(knowledge_base, client, used)
             chat_service.search_listeners.append(trace_search)
             client.ledger.listeners.append(trace_call)

@@ -1,9 +1,8 @@
 """The router, built from the settings."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from app.llm.late_provider import LateProvider
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -15,8 +14,14 @@ from app.settings import Settings
 
 
 @asynccontextmanager
-async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
-    """The router with the sides whose keys are set; watches the keys, closes at the end."""
+async def open_client(
+    settings: Settings, first: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[LlamaScoutClient]:
+    """The router with the sides whose keys are set; watches the keys, closes at the end.
+
+    What is heavy to load is loaded beside, after `first` has ended: a model that is asked
+    before that loads its own.
+    """
     prices = configured_prices(settings)
     client = LlamaScoutClient(
         _llama(settings),
@@ -35,17 +40,21 @@ async def open_client(settings: Settings) -> AsyncIterator[LlamaScoutClient]:
         haiku_context_tokens=settings.haiku_context_tokens,
         continue_mid_answer=settings.mid_answer_failure == "continue",
     )
-    beside: list[asyncio.Task[Any]] = [asyncio.create_task(client.watch_keys())]
-    if client.llama or client.haiku:
-        # Loading the price table takes 0.3 s: neither before the start nor in the first answer.
-        loading = asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
-        beside.append(asyncio.create_task(loading))
+
+    async def load_and_watch() -> None:
+        if first:
+            await first()
+        if client.llama or client.haiku:
+            # The price table takes 0.3 s: neither before the start nor in the first answer.
+            await asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
+        await client.watch_keys()
+
+    beside = asyncio.create_task(load_and_watch())
     try:
         yield client
     finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
         await client.aclose()
 
 

@@ -148,6 +148,10 @@ class KnowledgeBase:
             and self._prepared.exception() is None
         )
 
+    async def wait_prepared(self, timeout_s: float) -> None:
+        """Wait until the bundled knowledge is indexed, or could not be, or the time is up."""
+        await asyncio.wait([self._prepared], timeout=timeout_s)
+
     async def wait_ready(self, timeout_s: float) -> None:
         """Raises `IndexNotReady` when the time is up, and whatever made the indexing fail."""
         done, _ = await asyncio.wait([self._prepared], timeout=timeout_s)
