@@ -110,9 +110,7 @@ class DocumentListOut(BaseModel):
     status_code=201,
     responses={
         200: {"description": "The document was there; `change` says whether it changed."},
-        403: {
-            "description": "Who sits at the service's machine alone may name a group or root."
-        },
+        403: {"description": "Who sits at the service's machine alone may name a group or root."},
         413: {"description": "The file is larger than MAX_UPLOAD_BYTES."},
         422: {"description": "The file cannot be indexed, or should not be; `detail` says why."},
     },

@@ -205,6 +205,8 @@ async def test_what_only_others_may_read_is_neither_shown_nor_replaced_nor_delet
         refused = await upload(client, "guess.md", VISA, access="staff")
         assert refused.status_code == 403
         assert "own machine" in refused.json()["detail"]
+        bent = await upload(client, "guess.md", VISA, root="/srv")
+        assert bent.status_code == 403
         assert "x99" not in await found(client, "Quanto dura il visto X99?")
         taken = await upload(client, "x99.md", VISA.replace("novanta", "due"), force="true")
         assert taken.status_code == 422
