@@ -51,7 +51,10 @@ class DocumentOut(BaseModel):
     access: str = Field(description="The group that may read it.")
     effective_date: str | None = Field(description="ISO date from which it holds.")
     supersedes: str | None = Field(description="The document that it replaces.")
-    superseded: bool = Field(description="A newer one replaces it: found only when asked for.")
+    supersedes_found: bool = Field(description="False where `supersedes` names no document.")
+    superseded: bool = Field(
+        description="A newer one in force replaces it: found only when asked for."
+    )
     jurisdiction: Jurisdiction | None = Field(description="How far a regulation reaches.")
     source: str | None = Field(description="What it was made from, as it says itself.")
     uri: str | None = Field(description="Where it was taken from, if it says so.")

@@ -68,6 +68,8 @@ class RunningDocuments:
             except DocumentRejected as error:
                 summary.rejected.append(Notice(path, str(error)))
             meter.file(path)
+        if summary.successors:
+            summary.mark_successors(self._identities())
         return summary
 
     def delete(self, document_id: str) -> bool:
@@ -124,6 +126,7 @@ class RunningDocuments:
             stored["change"],
             stored["chunks"] if written else 0,
             tuple(stored["marks"]) if written else (),
+            stored["supersedes"] if written else None,
         )
 
 

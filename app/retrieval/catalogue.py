@@ -13,7 +13,10 @@ from app.retrieval.records import PUBLIC
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document without its text; `characters` is the text's length, dates are ISO."""
+    """A document without its text; `characters` is the text's length, dates are ISO.
+
+    `supersedes_found` is false where nobody finds the document that it supersedes.
+    """
 
     id: str
     root: str
@@ -28,6 +31,7 @@ class Entry:
     supersedes: str | None
     jurisdiction: Jurisdiction | None
     marks: str
+    supersedes_found: bool
     superseded: bool
     chunks: int
     characters: int
@@ -45,6 +49,11 @@ class Part:
 
 
 _COMPUTED = {
+    # What only others may read is not told of.
+    "supersedes_found": (
+        "d.supersedes IS NULL OR EXISTS (SELECT 1 FROM documents older "
+        "WHERE older.id = d.supersedes AND older.access IN ('public', d.access))"
+    ),
     "superseded": SUPERSEDED,
     "chunks": "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id)",
     "characters": "length(d.text)",
@@ -113,7 +122,12 @@ class Catalogue:
 
 def _entry(row: Sequence[Any]) -> Entry:
     entry = Entry(*row)
-    return replace(entry, superseded=bool(entry.superseded))  # SQLite has no truth values
+    # SQLite has no truth values.
+    return replace(
+        entry,
+        supersedes_found=bool(entry.supersedes_found),
+        superseded=bool(entry.superseded),
+    )
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:

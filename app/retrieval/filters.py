@@ -6,12 +6,18 @@ from datetime import date
 from app.retrieval.records import Partition
 
 # A document that only others may read must not hide one from a caller: it supersedes
-# what is open to its own group alone, a public one supersedes anything.
+# what is open to its own group alone, a public one supersedes anything. And a law that is
+# not yet in force must not hide the one that is.
 SUPERSEDED = (
     "EXISTS (SELECT 1 FROM documents newer WHERE newer.supersedes = d.id AND newer.id <> d.id "
-    "AND newer.access IN ('public', d.access))"
+    "AND newer.access IN ('public', d.access) "
+    "AND coalesce(newer.effective_date, '') <= date('now'))"
 )
-"""SQL: whether the document `d` is superseded."""
+"""SQL: whether the document `d` is superseded today (UTC).
+
+An index keeps a document where it belonged when it was written or last compared with
+the store: the day on which it is superseded, searches drop it from what they found.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 from app.errors import DocumentRejected, VectorsUnavailable
 from app.retrieval import loaders
@@ -76,6 +77,7 @@ class Ingester:
         for document_id in found.vanished:
             self._dense.write(partial(self._store.delete_document, document_id))
             summary.deleted += 1
+        summary.mark_successors(self._store.identities())
         return summary
 
     def add_upload(self, file: File, content: bytes, options: IngestOptions) -> Ingested:
@@ -126,7 +128,8 @@ class Ingester:
                 prepared.findings.fingerprint,
             )
         )
-        return Ingested(file.document_id, "changed" if known else "added", len(chunks), marks)
+        change: Literal["changed", "added"] = "changed" if known else "added"
+        return Ingested(file.document_id, change, len(chunks), marks, document.supersedes)
 
     def _pass_gate(
         self,
@@ -139,6 +142,11 @@ class Ingester:
         findings = prepared.findings
         faults, remarks = list(findings.faults), list(findings.remarks)
         predecessor = options.supersedes or prepared.loaded.supersedes
+        if predecessor and self._store.is_superseded_by(document_id, predecessor):
+            # Forced, neither would be found any more.
+            raise DocumentRejected(
+                f"supersedes {predecessor}, which supersedes it in turn: change one of the two"
+            )
         others = {document_id, *vanished} | ({predecessor} if predecessor else set())
         twin = self._store.closest_document(findings.fingerprint, options.access, others)
         if twin and twin.share == 1:

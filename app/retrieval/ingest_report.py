@@ -1,6 +1,6 @@
 """What an ingest tells while it runs, and at its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ class Ingested:
     change: Literal["added", "changed", "unchanged"]
     chunks: int = 0
     marks: tuple[str, ...] = ()
+    supersedes: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class IngestSummary:
     rejected: list[Notice] = field(default_factory=list)
     skipped: list[Notice] = field(default_factory=list)
     marked: list[Notice] = field(default_factory=list)
+    successors: list[tuple[str, str]] = field(default_factory=list)
+    """Paths of what was written, with the document that it supersedes."""
 
     def count(self, path: str, ingested: Ingested) -> None:
         """Add what became of a file."""
@@ -53,6 +56,16 @@ class IngestSummary:
                 self.unchanged += 1
         self.chunks += ingested.chunks
         self.marked += [Notice(path, mark) for mark in ingested.marks]
+        if ingested.supersedes:
+            self.successors.append((path, ingested.supersedes))
+
+    def mark_successors(self, known: Container[str]) -> None:
+        """At the end, when all `known` documents are in: mark what supersedes none of them."""
+        self.marked += [
+            Notice(path, f"supersedes {document_id}, which is not indexed")
+            for path, document_id in self.successors
+            if document_id not in known
+        ]
 
     def __str__(self) -> str:
         return (

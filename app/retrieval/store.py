@@ -252,6 +252,16 @@ class Store:
         with self._database.read() as connection:
             return fingerprints.closest(connection, fingerprint, access, other_than)
 
+    def is_superseded_by(self, document_id: str, successor: str) -> bool:
+        """Whether `successor` is the document, or supersedes it over any number of steps."""
+        query = (
+            "WITH RECURSIVE line (id) AS (VALUES (?) UNION "
+            "SELECT d.supersedes FROM line JOIN documents d ON d.id = line.id "
+            "WHERE d.supersedes IS NOT NULL) SELECT 1 FROM line WHERE id = ?"
+        )
+        with self._database.read() as connection:
+            return connection.execute(query, (successor, document_id)).fetchone() is not None
+
     def identities(self) -> dict[str, Identity]:
         """Every document's, by its id."""
         with self._database.read() as connection:

