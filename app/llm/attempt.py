@@ -104,6 +104,8 @@ class Attempt:
         failure: ProviderError | None = None
         left = False
         try:
+            await self.side.provider.load()
+            self._started = asyncio.get_running_loop().time()
             async with aclosing(self._content()) as content:
                 async for event in content:
                     held_back.append(event)

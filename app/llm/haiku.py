@@ -48,6 +48,9 @@ class HaikuProvider:
             timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
         )
 
+    async def load(self) -> None:
+        """Nothing is left to load."""
+
     async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
 

@@ -22,6 +22,10 @@ class LateProvider:
         # Whoever gives up waiting does not take it from those who still wait.
         return await asyncio.shield(self._making)
 
+    async def load(self) -> None:
+        """Make the provider, if nobody has."""
+        await self._made()
+
     async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """As the provider's own."""
         provider = await self._made()

@@ -52,6 +52,9 @@ class OpenRouterProvider:
             follow_redirects=False,
         )
 
+    async def load(self) -> None:
+        """Nothing is left to load."""
+
     async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)

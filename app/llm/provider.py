@@ -127,6 +127,10 @@ class Provider(Protocol):
         """The configured model id."""
         ...
 
+    async def load(self) -> None:
+        """Load what the calls need: that takes the service's time, and none of the API's."""
+        ...
+
     def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield content, then one `Completed` as the last event; fill in the bill on the way.
 
