@@ -42,7 +42,9 @@ class UIPart(BaseModel):
 class UIMessage(BaseModel):
     """One message, as `useChat` keeps it."""
 
-    role: Literal["system", "user", "assistant"] = Field(description="Who speaks.")
+    role: Literal["user", "assistant"] = Field(
+        description="Who speaks. System turns are the service's own and are refused."
+    )
     parts: list[UIPart] = Field(max_length=MAX_PARTS, description="What the message is made of.")
 
     @property
@@ -74,10 +76,7 @@ class UIChatIn(TurnOptions):
 
     def turn(self) -> Turn:
         """The turn that this asks for; an answer that was stopped before its first word is none."""
-        said = [m for m in self.messages if m.text]
-        told = [m.text for m in said if m.role == "system"]
-        messages = tuple(Message(m.role, m.text) for m in said if m.role != "system")
-        return self.turn_of(messages, instructions="\n\n".join(told) or None)
+        return self.turn_of(tuple(Message(m.role, m.text) for m in self.messages if m.text))
 
 
 @router.post("/chat", response_model=None)

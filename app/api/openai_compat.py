@@ -13,6 +13,7 @@ from app.api.examples import COMPLETIONS
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import folded, up_to_content
+from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
 from app.events import Event
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -79,7 +80,7 @@ def _events(
             toolbox=body.toolbox(),
         )
         return service.stream(turn, whole=whole)
-    return client.stream(
+    events = client.stream(
         body.conversation(),
         "haiku" if body.model == "haiku" else "llama-scout",
         body.most_tokens,
@@ -88,3 +89,4 @@ def _events(
         body.toolbox(),
         whole=whole,
     )
+    return without_strange_links(events)

@@ -103,7 +103,7 @@ class TurnOptions(Body):
         description="Let the model use the service's own tools, all or these: then Haiku answers.",
     )
 
-    def turn_of(self, messages: tuple[Message, ...], instructions: str | None = None) -> Turn:
+    def turn_of(self, messages: tuple[Message, ...]) -> Turn:
         """The turn of this conversation with these options."""
         return Turn(
             messages=messages,
@@ -112,7 +112,6 @@ class TurnOptions(Body):
             temperature=self.temperature,
             top_k=self.top_k,
             filters=self.filters.as_filters(),
-            instructions=instructions,
             service_tools=self._service_tools(),
         )
 

@@ -1,8 +1,8 @@
 """What the model is told: who it is, what was asked, and the passages, as data."""
 
-import secrets
 from collections.abc import Sequence
 
+from app.chat.fence import Fence, numbered
 from app.chat.packing import Extract
 from app.events import Message
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
@@ -57,10 +57,10 @@ def compose(
     question = asked.content
     system = f"{IDENTITY}\n\n{UNGROUNDED}"
     if extracts:
-        marker = f"passages-{secrets.token_hex(8)}"
-        fenced = "\n\n".join(_numbered(extract) for extract in extracts)
-        question = f"{marker}\n{fenced}\n{marker}\n\nQuestion: {question}"
-        system = f"{IDENTITY}\n\n{GROUNDED.format(marker=marker)}"
+        fence = Fence("passages")
+        fenced = fence.around("\n\n".join(_numbered(extract) for extract in extracts))
+        question = f"{fenced}\n\nQuestion: {question}"
+        system = f"{IDENTITY}\n\n{GROUNDED.format(marker=fence.marker)}"
     if tool_rules:
         system = f"{system}\n\n{tool_rules}"
     if instructions:
@@ -105,7 +105,6 @@ def _characters(messages: Sequence[Message]) -> int:
 
 
 def _numbered(extract: Extract) -> str:
-    numbers = "".join(f"[{n}]" for n in extract.numbers)
     passage = extract.passage
     dated = f" (in force from {passage.effective_date})" if passage.effective_date else ""
-    return f"{numbers} {passage.section or passage.title}{dated}\n{extract.text}"
+    return numbered(extract.numbers, f"{passage.section or passage.title}{dated}", extract.text)

@@ -1,12 +1,12 @@
 """The question as a search wants it: standing alone, in the knowledge base's three languages."""
 
-import secrets
 from collections.abc import Sequence
 
 import msgspec
 import structlog
 from cachetools import LRUCache
 
+from app.chat.fence import Fence
 from app.events import Message
 from app.llm.failures import MALFORMED_JSON
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -94,10 +94,10 @@ def _excerpt(messages: Sequence[Message]) -> list[Message]:
 
 
 def _prompt(asked: Sequence[Message]) -> Prompt:
-    marker = f"conversation-{secrets.token_hex(8)}"
-    lines = [f"{message.role}: {message.content}" for message in asked]
-    content = "\n".join([marker, *lines, marker])
-    return Prompt([Message("user", content)], _INSTRUCTIONS.format(marker=marker))
+    fence = Fence("conversation")
+    said = "\n".join(f"{message.role}: {message.content}" for message in asked)
+    system = _INSTRUCTIONS.format(marker=fence.marker)
+    return Prompt([Message("user", fence.around(said))], system)
 
 
 def _read(reply: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from app.chat.extractive import greet, quote
+from app.chat.links import without_strange_links
 from app.chat.lookup import Lookup
 from app.chat.packing import pack
 from app.chat.prompt import TOOLS, compose, last_question
@@ -107,12 +108,15 @@ class ChatService:
         }
         self.search_listeners: list[SearchListener] = []
 
-    async def stream(self, turn: Turn, *, whole: bool = False) -> AsyncGenerator[Event]:
+    def stream(self, turn: Turn, *, whole: bool = False) -> AsyncGenerator[Event]:
         """Yield the turn's events; with `whole`, the answer only once it is complete.
 
         Raises, before the first event that has content, `AnswerUnavailable` when
         nothing could answer and `ProviderError` when the model refused the content.
         """
+        return without_strange_links(self._events(turn, whole=whole))
+
+    async def _events(self, turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
         started = time.perf_counter()
         begun = self._client.begin()
         found, degraded = await self._search(turn, begun)

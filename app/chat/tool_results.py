@@ -4,10 +4,10 @@ To the model it comes between two lines made afresh for each turn, so that no do
 them: what tools return is written by others.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.chat.fence import Fence, numbered
 from app.chat.service_tools import Outcome
 from app.events import Passage, ToolCall, ToolRan, ToolResult
 
@@ -36,12 +36,12 @@ class ToolResults:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._numbers = {_place(passage): n for n, passage in enumerate(passages, 1)}
-        self._marker = f"tool-result-{secrets.token_hex(8)}"
+        self._fence = Fence("tool-result")
 
     @property
     def rules(self) -> str:
         """What the model is told of the tools."""
-        return _RULES.format(marker=self._marker)
+        return _RULES.format(marker=self._fence.marker)
 
     def told(self, run: Ended) -> tuple[ToolRan, ToolResult]:
         """A call's end as the caller and the model are told it; new passages get their numbers."""
@@ -59,7 +59,7 @@ class ToolResults:
         ran = ToolRan(
             call.id, call.name, call.arguments, True, run.duration_ms, _short(told), tuple(new)
         )
-        return ran, ToolResult(call.id, f"{self._marker}\n{told}\n{self._marker}")
+        return ran, ToolResult(call.id, self._fence.around(told))
 
 
 def _place(passage: Passage) -> tuple[str, int, int]:
@@ -69,7 +69,8 @@ def _place(passage: Passage) -> tuple[str, int, int]:
 def _numbered(n: int, passage: Passage) -> str:
     dated = f" (in force from {passage.effective_date})" if passage.effective_date else ""
     document = f"document {passage.document_id}, from character {passage.start}"
-    return f"[{n}] {passage.section or passage.title}{dated}; {document}\n{passage.text}"
+    heading = f"{passage.section or passage.title}{dated}; {document}"
+    return numbered((n,), heading, passage.text)
 
 
 def _short(text: str) -> str:

@@ -23,6 +23,7 @@ from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
 from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
+from app.llm.special_tokens import as_text
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
 from app.llm.turn import THE_REQUESTS_OWN, Begun, Turn
@@ -200,11 +201,12 @@ class LlamaScoutClient:
         Costed like any call. None when it failed or took longer than `limit_s`
         seconds: nobody stands behind it. Who failed without a word is noted in `begun`.
         """
-        asked = ((side, side.circuit.admit()) for side in self._usable())
-        side, permit = next(((s, p) for s, p in asked if p), (None, None))
+        permits = ((side, side.circuit.admit()) for side in self._usable())
+        side, permit = next(((s, p) for s, p in permits if p), (None, None))
         if side is None or permit is None:
             return None
-        request = ChatRequest(prompt.messages, prompt.system, max_tokens, temperature=0.0)
+        asked = as_text(prompt)
+        request = ChatRequest(asked.messages, asked.system, max_tokens, temperature=0.0)
         # The limit is the attempt's own, so that a model that hangs has failed, and its
         # circuit knows of it.
         deadline = asyncio.get_running_loop().time() + limit_s

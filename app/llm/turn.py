@@ -11,6 +11,7 @@ from app.llm.attempt import Side
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
 from app.llm.provider import ChatRequest, PromptFor
+from app.llm.special_tokens import as_text
 from app.llm.tools import Toolbox
 
 THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
@@ -45,7 +46,7 @@ class Turn:
 
     def request_for(self, side: Side) -> ChatRequest:
         """What to ask of one model: the answer, or the rest of it."""
-        prompt = self.prompt_for(side.ai, side.context_tokens - self.max_tokens)
+        prompt = as_text(self.prompt_for(side.ai, side.context_tokens - self.max_tokens))
         request = ChatRequest(
             prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )

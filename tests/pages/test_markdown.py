@@ -1,7 +1,7 @@
 """A model's Markdown on the chat page: whatever it repeats of a hostile document is harmless."""
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import FilePayload, expect
 
 from tests.pages.conftest import Opening, ask
 from tests.upstream import Upstream, llama_says
@@ -23,7 +23,7 @@ HOSTILE = (
 )
 
 
-async def test_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream) -> None:
+async def test_row_4_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream) -> None:
     upstream.llama(llama_says(*HOSTILE))
     async with opening() as page:
         requested: list[str] = []
@@ -31,7 +31,7 @@ async def test_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream
         answer = await ask(page)
         await expect(answer).to_contain_text("the end")
         await expect(answer).to_contain_text("a picture")
-        await expect(answer).to_contain_text("another (http://evil.example/?q=secret)")
+        await expect(answer).to_contain_text("[another] (evil.example/?q=secret)")
         await expect(
             answer.locator("a, img, iframe, script, style, form, svg, math")
         ).to_have_count(0)
@@ -39,7 +39,9 @@ async def test_hostile_markdown_is_harmless(opening: Opening, upstream: Upstream
         assert [url for url in requested if "evil" in url] == []
 
 
-async def test_no_part_of_hostile_markdown_is_active_wherever_it_is_cut(opening: Opening) -> None:
+async def test_row_4_no_part_of_hostile_markdown_is_active_wherever_it_is_cut(
+    opening: Opening,
+) -> None:
     async with opening() as page:
         active = await page.evaluate(
             """async (text) => {
@@ -61,18 +63,14 @@ async def test_no_part_of_hostile_markdown_is_active_wherever_it_is_cut(opening:
         assert await page.evaluate("window.harmed") is None
 
 
-async def test_a_source_s_own_address_is_a_link(opening: Opening, upstream: Upstream) -> None:
+async def test_row_4_a_source_s_own_address_is_a_link(opening: Opening, upstream: Upstream) -> None:
+    law = "---\nuri: https://law.example/PP-28?a=1&b=2\n---\n# Kites\n\nKites need a permit.\n"
+    file: FilePayload = {"name": "kites.md", "mimeType": "text/markdown", "buffer": law.encode()}
     upstream.llama(llama_says("See [the law](https://law.example/PP-28?a=1&b=2)."))
     async with opening() as page:
-
-        async def with_address(route: Route) -> None:
-            response = await route.fetch()
-            body = (await response.text()).replace(
-                '"uri":null', '"uri":"https://law.example/PP-28?a=1&b=2"'
-            )
-            await route.fulfill(response=response, body=body)
-
-        await page.route("**/chat", with_address)
-        link = (await ask(page)).get_by_role("link", name="the law")
+        stored = await page.request.post("/documents", multipart={"file": file})
+        assert stored.ok
+        link = (await ask(page, "Do kites need a permit?")).get_by_role("link", name="the law")
         await expect(link).to_have_attribute("rel", "noopener noreferrer")
         await expect(link).to_have_attribute("target", "_blank")
+        assert (await page.request.delete("/documents/kites")).ok

@@ -1,0 +1,72 @@
+"""What would be more than text to a model, made text again.
+
+Llama's turns are marked by tokens such as `<|eot|>`, older models' and Claude's by words at
+the beginning of a line and by tags. In what a caller or a document says they are none.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.events import Message, ToolCall, ToolResult
+from app.llm.provider import Prompt
+
+# Control characters, and those which a person does not see but a model reads: zero widths,
+# changes of direction, Unicode's tags.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+# Every token of Llama 3 and 4 begins with `<|`; the next are Llama 2's, the tags Claude's.
+_TOKEN_BEGINS = re.compile(
+    r"<(?=\||/?s>|</?SYS>"
+    r"|/?(?:antml:)?(?:system|assistant|human|user|developer|thinking|invoke|parameter"
+    r"|(?:function|tool)_\w)"
+    r")|\[(?=/?INST\])",
+    re.IGNORECASE,
+)
+# From the end of the line before: what begins with a set of characters is found fast.
+_TURN = re.compile(
+    r"([\n\r\x85\u2028\u2029][ \t>#*_-]{0,16})"
+    r"(system|assistant|user|human|developer|tool|function)(?=[ \t*_]{0,8}:)",
+    re.IGNORECASE,
+)
+
+
+def as_text(prompt: Prompt) -> Prompt:
+    """The prompt in which nothing is a token or begins a turn but what the API's form makes so."""
+    messages = [_message(message) for message in prompt.messages]
+    return Prompt(messages, prompt.system and neutral(prompt.system))
+
+
+def neutral(text: str) -> str:
+    """`<|eot|>` as `‹|eot|>`, `system:` at the beginning of a line as `"system":`."""
+    visible = _UNSEEN.sub("", text)
+    return _TURN.sub(r'\1"\2"', "\n" + _TOKEN_BEGINS.sub("‹", visible))[1:]
+
+
+def _message(message: Message) -> Message:
+    return replace(
+        message,
+        content=neutral(message.content),
+        tool_calls=tuple(
+            ToolCall(call.id, call.name, _value(call.arguments)) for call in message.tool_calls
+        ),
+        tool_results=tuple(
+            ToolResult(result.call_id, neutral(result.content), result.is_error)
+            for result in message.tool_results
+        ),
+    )
+
+
+def _value(value: Any) -> Any:
+    """JSON whose texts are neutral, names included."""
+    match value:
+        case str():
+            return neutral(value)
+        case Mapping():
+            return {neutral(name): _value(part) for name, part in value.items()}
+        case list():
+            return [_value(part) for part in value]
+    return value
