@@ -21,7 +21,7 @@ from app.ops.running_documents import RunningDocuments
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.options import NAME_PATTERN, IngestOptions
-from app.retrieval.records import PUBLIC
+from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.settings import Settings, load_settings
 
 INDEXING_TIMEOUT_S = 3600.0
@@ -37,6 +37,12 @@ def _name(value: str | None) -> str | None:
     return value
 
 
+def _group(value: str) -> str:
+    if not ACCESS_GROUP.fullmatch(value):
+        raise typer.BadParameter("expected small letters, digits, hyphens and underscores")
+    return value
+
+
 @document_cli.command()
 def ingest(
     paths: Annotated[
@@ -46,7 +52,7 @@ def ingest(
         str | None, typer.Option(callback=_name, help="Stands before the documents' ids.")
     ] = None,
     access: Annotated[
-        str, typer.Option(callback=_name, help="The one group that may read them.")
+        str, typer.Option(callback=_group, help="The one group that may read them.")
     ] = PUBLIC,
     force: Annotated[
         bool, typer.Option("--force", help="Index also what the gate would refuse.")

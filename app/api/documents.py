@@ -10,12 +10,13 @@ from starlette.exceptions import HTTPException
 
 from app.api.deps import KnowledgeBaseDep, ManagedGroupsDep
 from app.api.operators import is_operator
+from app.api.schemas import LanguageCode
 from app.api.streaming import while_connected
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.catalogue import Entry, Part
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.options import NAME_PATTERN, IngestOptions
-from app.retrieval.records import PUBLIC
+from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.retrieval.sources import UPLOADED
 
 router = APIRouter(prefix="/documents")
@@ -124,7 +125,10 @@ async def upload(
     knowledge_base: KnowledgeBaseDep,
     file: Annotated[UploadFile, File(description="The file; its name's ending tells the format.")],
     collection: Annotated[Name | None, Form(description="Put it into this collection.")] = None,
-    access: Annotated[Name, Form(description="The one group that may read it.")] = PUBLIC,
+    access: Annotated[
+        str,
+        Form(pattern=f"^{ACCESS_GROUP.pattern}$", description="The one group that may read it."),
+    ] = PUBLIC,
     force: Annotated[bool, Form(description="Index, with a mark, what should not be.")] = False,
     effective_date: Annotated[
         date | None, Form(description="The date from which it holds.")
@@ -177,7 +181,7 @@ async def documents(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Documents a page.")] = 50,
     offset: Annotated[int, Query(ge=0, le=10**9, description="Documents to pass over.")] = 0,
     languages: Annotated[
-        list[Literal["en", "id", "it"]], Query(description="Only in these languages.")
+        list[LanguageCode], Query(max_length=100, description="Only in these languages.")
     ] = [],  # noqa: B006 - copied
     collections: Annotated[
         list[Name], Query(max_length=100, description="Only of these collections.")

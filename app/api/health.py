@@ -50,6 +50,8 @@ async def health(
             "features": {"ai": ai_state(client)},
             "knowledge": {
                 "ready": knowledge_base.ready,
+                # Without embedder or index the service works on, and finds less.
+                "search": "whole" if knowledge_base.searches_by_meaning else "by words alone",
                 "documents": stats.documents,
                 "chunks": stats.chunks,
             },

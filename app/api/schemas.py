@@ -31,6 +31,9 @@ def says_something(value: str) -> str:
     return value
 
 
+LanguageCode = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
+"""A document may declare any; those that do not are in one of the three."""
+
 Text = Annotated[str, Field(max_length=MAX_CHARS), AfterValidator(says_something)]
 
 
@@ -55,8 +58,8 @@ class FiltersIn(Body):
     document_ids: list[Annotated[str, Field(max_length=500)]] = Field(
         default=[], max_length=100, description="Only these documents."
     )
-    languages: list[Literal["en", "id", "it"]] = Field(
-        default=[], description="Only documents in these languages."
+    languages: list[LanguageCode] = Field(
+        default=[], max_length=100, description="Only documents in these languages."
     )
     collections: list[Annotated[str, Field(max_length=100)]] = Field(
         default=[], max_length=100, description="Only documents of these collections."

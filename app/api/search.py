@@ -1,6 +1,6 @@
 """`POST /search`: the passages that `/chat` would be given, with their scores."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter
 from fastapi import Body as RequestBody
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from app.api.deps import GroupsDep, KnowledgeBaseDep
 from app.api.examples import SEARCH
-from app.api.schemas import Body, FiltersIn, says_something
+from app.api.schemas import Body, FiltersIn, LanguageCode, says_something
 from app.chat.service import DEFAULT_TOP_K
 from app.events import ChunkKind, Jurisdiction, Passage
 from app.retrieval.knowledge_base import MAX_QUESTION_CHARACTERS, MAX_TOP_K
@@ -22,8 +22,8 @@ class SearchIn(Body):
     """What to look for."""
 
     query: Query = Field(description="What to look for, as a question or as words.")
-    translations: dict[Literal["en", "id", "it"], Query] = Field(
-        default={}, description="The same question in other languages: finds more."
+    translations: dict[LanguageCode, Query] = Field(
+        default={}, max_length=20, description="The same question in other languages: finds more."
     )
     top_k: int = Field(
         default=DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="Passages at the most."

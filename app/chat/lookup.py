@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
-from app.chat.rewriting import QuestionRewriter, leans_on_history, with_the_question_before
+from app.chat.rewriting import (
+    QuestionRewriter,
+    is_short,
+    leans_on_history,
+    with_the_question_before,
+)
 from app.events import Message
 from app.llm.turn import Begun
 from app.retrieval.filters import SearchFilters
@@ -46,7 +51,8 @@ class Lookup:
             rewritten = await (rewriting or self._rewrite(messages, begun))
         if rewritten:
             return await search(rewritten.get(found.language or "en", question), rewritten)
-        if rewriting:
+        # A long one may stand alone for all its pronouns, as it then finds its answer at once.
+        if rewriting and (is_short(question) or not found.confident):
             return await search(with_the_question_before(messages))
         return found
 

@@ -137,6 +137,8 @@ def _check(answer: httpx.Response) -> None:
 
 def _detail(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["detail"])
+        problem = answer.json()
+        fields = [f"{error['field']}: {error['message']}" for error in problem.get("errors", [])]
+        return "; ".join([str(problem["detail"]), *fields])
     except (ValueError, KeyError, TypeError):
         return f"{answer.text:.200}"

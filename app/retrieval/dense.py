@@ -85,9 +85,15 @@ class DenseSearch:
         self._opening = threading.Lock()
         self._recovery: Future[None] | None = None
         self._retry_at = 0.0
+        self._search_failed = False
         self._closed = False
         self._closing = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
+
+    @property
+    def works(self) -> bool:
+        """Whether a search by meaning would be answered, as far as the last one tells."""
+        return self._index is not None and not self._search_failed
 
     def open(self) -> None:
         """Open the index, made equal to the store. A failure is logged and tried again.
@@ -96,7 +102,7 @@ class DenseSearch:
         """
         if not self._opening.acquire(blocking=False):
             return
-        if self._settings.chroma_url and not self._follower.is_alive() and not self._closed:
+        if not self._follower.is_alive() and not self._closed:
             self._follower.start()
         try:
             if self._index is not None:
@@ -157,11 +163,13 @@ class DenseSearch:
         return change
 
     def _follow(self) -> None:
-        """Take what other processes change on the server, until the end."""
+        """Until the end: mend what failed, and take what other processes change on the server."""
         while not self._closing.wait(FOLLOW_S):
             if self._index is None:
                 self._recover()
                 continue
+            if self._search_failed:
+                self._try_embedder()
             with self._write_lock:
                 index, shared = self._index, self._shared
                 if index is None or shared is None:
@@ -218,9 +226,23 @@ class DenseSearch:
             self._recover()
         try:
             async with asyncio.timeout(SEARCH_TIMEOUT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, blocking)
+                loop = asyncio.get_running_loop()
+                result = await loop.run_in_executor(self._executor, blocking)
         except TimeoutError as error:
+            self._search_failed = True
             raise VectorsUnavailable(f"no answer within {SEARCH_TIMEOUT_S} s") from error
+        except VectorsUnavailable:
+            self._search_failed = True
+            raise
+        self._search_failed = False
+        return result
+
+    def _try_embedder(self) -> None:
+        try:
+            self._embedder.embed_query("?")
+        except VectorsUnavailable:
+            return
+        self._search_failed = False
 
     def _connect(self) -> VectorIndex:
         if self._keeper:

@@ -152,6 +152,11 @@ class KnowledgeBase:
         """Wait until the bundled knowledge is indexed, or could not be, or the time is up."""
         await asyncio.wait([self._prepared], timeout=timeout_s)
 
+    @property
+    def searches_by_meaning(self) -> bool:
+        """Whether searches are whole; by words alone they go on without embedder or Chroma."""
+        return self._dense.works
+
     async def wait_ready(self, timeout_s: float) -> None:
         """Raises `IndexNotReady` when the time is up, and whatever made the indexing fail."""
         done, _ = await asyncio.wait([self._prepared], timeout=timeout_s)

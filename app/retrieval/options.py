@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.retrieval.records import PUBLIC
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-"""Of a collection and of an access group."""
+"""Of a collection; an access group's name is `records.ACCESS_GROUP`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,18 @@ async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: S
     assert body["providers"]["llama-scout"]["circuit"] == "closed"
 
 
+async def test_a_search_that_goes_by_words_alone_shows(serving: Serving) -> None:
+    async def until(expected: str) -> None:
+        async with asyncio.timeout(60):
+            while (await client.get("/health")).json()["knowledge"]["search"] != expected:
+                await asyncio.sleep(0.05)
+
+    async with serving() as client:
+        await until("whole")
+    async with serving(chroma_url="http://127.0.0.1:9") as client:  # where nobody listens
+        await until("by words alone")
+
+
 async def test_no_answer_shows_a_key(serving: Serving) -> None:
     async with serving() as client:
         for path in ("/health", "/ready", "/openapi.json"):

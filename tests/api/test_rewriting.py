@@ -83,6 +83,29 @@ async def test_a_question_that_leans_on_the_conversation_is_rewritten_with_it(
     assert "kitas" in str(found(answer)[:3])
 
 
+async def test_a_long_question_that_leans_on_the_conversation_is_rewritten_too(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(REWRITTEN, llama_says("Sì."))
+    history = [
+        {"role": "user", "content": "Quanto capitale serve per una PT PMA?"},
+        {"role": "assistant", "content": "Oltre 10 miliardi di rupie [1]."},
+        {
+            "role": "user",
+            "content": "Per la PT PMA questo capitale deve essere versato subito per intero?",
+        },
+    ]
+    async with serving(question_rewriting=True) as client:
+        await ask(client, messages=history)
+        assert len(upstream.llama_calls) == 2
+        # And one that stands alone finds its answer at once.
+        upstream.llama(llama_says("Sì."))
+        alone = "Quanto capitale sociale serve in tutto a uno straniero per una PT PMA?"
+        await ask(client, messages=[*history[:2], {"role": "user", "content": alone}])
+
+    assert len(upstream.llama_calls) == 3
+
+
 async def test_without_a_model_the_question_before_stands_in_for_the_rewriting(
     serving: Serving,
 ) -> None:

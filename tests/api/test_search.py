@@ -69,7 +69,7 @@ async def test_small_talk_finds_nothing_and_says_so(serving: Serving) -> None:
         ({"query": " "}, "query"),
         ({"query": "x" * 2_001}, "query"),
         ({"query": "visa", "top_k": 51}, "top_k"),
-        ({"query": "visa", "translations": {"fr": "visa"}}, "translations.fr.[key]"),
+        ({"query": "visa", "translations": {"french": "visa"}}, "translations.french.[key]"),
         ({"query": "visa", "filters": {"access": "staff"}}, "filters.access"),
         ({"query": "visa", "groups": ["staff"]}, "groups"),
     ],

@@ -85,9 +85,13 @@ class HangingEmbedder(CountingEmbedder):
 
 
 class FailingEmbedder(CountingEmbedder):
-    """Indexes, but cannot embed a question."""
+    """Indexes, but cannot embed a question while it `fails`."""
+
+    fails = True
 
     def embed_query(self, text: str) -> Vectors:
+        if not self.fails:
+            return super().embed_query(text)
         raise VectorsUnavailable(f"no memory to embed {len(text)} characters")
 
 

@@ -241,7 +241,11 @@ async def test_words_find_while_the_server_is_down_and_vectors_when_it_is_back(
         assert found.passages[0].document_id == "visa"
         write(tmp_path, "more/rules.md", "# Rules\nHolidaymakers leave after a month.")
         assert (await knowledge_base.add([tmp_path / "more"])).added == 1
+        assert not knowledge_base.searches_by_meaning
         await server.start()
+        async with asyncio.timeout(60):  # whether anybody asks or not
+            while not knowledge_base.searches_by_meaning:
+                await asyncio.sleep(0.05)
         found = await search_until_whole(knowledge_base)
     assert {passage.document_id for passage in found.passages} == {"visa", "rules"}
 

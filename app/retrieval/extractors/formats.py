@@ -39,10 +39,13 @@ SUFFIXES = {
 }
 
 _HEAD = 1024
+_OLE = b"\xd0\xcf\x11\xe0"
+# What an encrypted DOCX is: the name of the stream that holds it, in such a file.
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _HTML = (b"<!doctype html", b"<html")
 _UNREADABLE = {
     b"{\\rtf": "RTF",
-    b"\xd0\xcf\x11\xe0": "a Word or Excel file of before 2007",
+    _OLE: "a Word or Excel file of before 2007",
     b"\x89png\r\n": "an image",
     b"\xff\xd8\xff": "an image",
     b"gif8": "an image",
@@ -79,6 +82,8 @@ def format_of(content: bytes, name: str, *, force: bool = False) -> Format:
 def _found_format(content: bytes) -> Format | None:
     head = content[:_HEAD].lower()
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(_OLE) and _ENCRYPTED in content:
+        raise DocumentRejected("is encrypted: save it without its password")
     for signature, name in _UNREADABLE.items():
         if start.startswith(signature):
             raise DocumentRejected(f"is {name}, which cannot be read: save it as PDF or DOCX")

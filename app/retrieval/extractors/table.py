@@ -1,6 +1,7 @@
 """CSV into one paragraph a row, each value under its column's name."""
 
 import csv
+import io
 from collections.abc import Iterator
 
 from app.errors import DocumentRejected
@@ -31,8 +32,13 @@ def _rows(text: str) -> Iterator[list[str]]:
         dialect = csv.Sniffer().sniff(text[:_SAMPLE_CHARACTERS], delimiters=",;\t|")
     except csv.Error:
         # One column: any separator will do.
-        return csv.reader(text.splitlines(keepends=True))
-    return csv.reader(text.splitlines(keepends=True), dialect)
+        return csv.reader(_lines(text))
+    return csv.reader(_lines(text), dialect)
+
+
+def _lines(text: str) -> io.StringIO:
+    # Not `splitlines`: U+2028 and others end a line for it, and stand in cells.
+    return io.StringIO(text, newline="")
 
 
 def _paragraph(names: list[str], row: list[str]) -> str:

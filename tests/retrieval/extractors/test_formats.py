@@ -5,6 +5,11 @@ from app.retrieval.extractors.formats import Format, format_of
 from tests.retrieval.extractors.files import archive, docx_file, pdf
 from tests.shared import corpus
 
+# What Office writes for a password: a file of before 2007 with one stream for the whole DOCX.
+ENCRYPTED = (
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le")
+)
+
 
 @pytest.mark.parametrize(
     ("name", "reason"),
@@ -43,6 +48,8 @@ def test_force_believes_the_bytes(content: bytes, name: str, found: Format) -> N
         (b"Pasal 1", "law.pdf", "is not PDF, as its name says"),
         (b"Pasal 1", "law.docx", "is not DOCX, as its name says"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "law.docx", "of before 2007"),
+        (ENCRYPTED, "law.docx", "is encrypted: save it without its password"),
+        (ENCRYPTED, "law.md", "is encrypted"),
         (b"\x89PNG\r\n\x1a\n", "law.pdf", "is an image"),
         (b"text", "law.odt", r"is none of \.md, \.txt, "),
     ],

@@ -37,3 +37,8 @@ def test_no_rows_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         extract(b"A,B\n1,2\n3,4\n5,6\n", Format.CSV)
     with pytest.raises(DocumentRejected, match="is not CSV: field larger than"):
         extract(b"A,B\n" + b"x" * 200_000 + b",1\n", Format.CSV)
+
+
+def test_what_ends_a_line_for_unicode_alone_ends_no_row() -> None:
+    content = "A,B\n1,x\u2028y\u2029z\n2,w\n"
+    assert extract(content.encode(), Format.CSV).text == "A: 1\nB: x y z\n\nA: 2\nB: w\n"
