@@ -4,6 +4,7 @@ ZantaraError
 ├── ConfigurationError        the settings cannot work; stops the start
 ├── ProviderError             one model call failed; `kind` decides what follows
 ├── AnswerUnavailable         no model answered, and nothing else may
+├── MediaRejected             a picture or video that cannot be shown to a model
 └── RetrievalError            the knowledge base cannot be searched or changed
     ├── EmbedderMismatch      the index was made by another embedder
     ├── IndexNotReady         still being built
@@ -91,6 +92,10 @@ class AnswerUnavailable(ZantaraError):
         """Seconds after which another try makes sense; 5 when nobody said."""
         waits = [e.retry_after_s for e in self.failures.values() if e.retry_after_s is not None]
         return min(waits, default=5.0)
+
+
+class MediaRejected(ZantaraError):
+    """A picture or a video cannot be taken; the message says why, on one line."""
 
 
 class RetrievalError(ZantaraError):

@@ -41,6 +41,18 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A JPEG that was decoded and made afresh here, in base64; `caption` where it has one."""
+
+    base64: str
+    caption: str = ""
+
+
+PICTURE_CHARACTERS = 6_400
+"""What a picture takes of a window: some 1,600 tokens at its largest (Anthropic's vision guide)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of the conversation as the caller sent it.
 
@@ -52,6 +64,8 @@ class Message:
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    """Of the user's: what it shows beside what it says."""
 
     @property
     def asks(self) -> bool:
@@ -62,7 +76,8 @@ class Message:
     def characters(self) -> int:
         """Length of all that a model reads of it."""
         calls = sum(len(c.name) + len(str(c.arguments)) for c in self.tool_calls)
-        return len(self.content) + calls + sum(len(r.content) for r in self.tool_results)
+        results = sum(len(r.content) for r in self.tool_results)
+        return len(self.content) + calls + results + len(self.pictures) * PICTURE_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`POST /api/chat`: what the Vercel AI SDK's `useChat` posts, answered as its message stream."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Request, Response
@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.deps import ChatServiceDep
 from app.api.examples import UI_CHAT
-from app.api.schemas import MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
+from app.api.files import DataUrl, require_few
+from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import up_to_content
 from app.chat.service import Turn
 from app.events import Message
+from app.media.decoder import Pictures, decoded, shown
 from app.wire.sse import KEEP_ALIVE
 from app.wire.ui_messages import HEADERS, ui_chunks
 
@@ -23,19 +25,29 @@ MAX_PARTS = 1_000
 
 
 class UIPart(BaseModel):
-    """A part of a message: `text` is read; what the service itself put beside it is left out."""
+    """A part of a message: what the service itself put beside text and files is left out."""
 
     type: str = Field(
-        max_length=200, description="`text` is read; `file` is refused; all others are passed over."
+        max_length=200, description="`text` and `file` are read; all others are passed over."
     )
     text: str = Field(
         max_length=MAX_CHARS, default="", description="Of a `text` part: what was said."
     )
 
+    url: DataUrl | None = Field(default=None, description=f"Of a `file` part. {FILES}")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url_of_files_alone(cls, part: Any) -> Any:
+        # Other parts, such as a source's, have an address of their own.
+        if isinstance(part, dict) and part.get("type") != "file":
+            return {name: value for name, value in part.items() if name != "url"}
+        return part
+
     @model_validator(mode="after")
-    def _is_known(self) -> Self:
-        if self.type == "file":
-            raise ValueError("files are not supported by this service; send text")
+    def _a_file_is_there(self) -> Self:
+        if self.type == "file" and self.url is None:
+            raise ValueError("a file part needs url")
         return self
 
 
@@ -52,6 +64,11 @@ class UIMessage(BaseModel):
         """What was said."""
         texts = [part.text for part in self.parts if part.type == "text" and part.text.strip()]
         return "\n\n".join(texts)
+
+    @property
+    def files(self) -> list[str]:
+        """The data URLs of what the user shows."""
+        return [part.url for part in self.parts if part.url and self.role == "user"]
 
 
 class UIChatIn(TurnOptions):
@@ -72,11 +89,22 @@ class UIChatIn(TurnOptions):
         if self.messages[-1].role != "user":
             raise ValueError("the last of messages must be the user's question")
         says_something(self.messages[-1].text)
+        require_few(self.all_files)
         return self
 
-    def turn(self) -> Turn:
+    @property
+    def all_files(self) -> list[str]:
+        """The data URLs of the request."""
+        return [file for message in self.messages for file in message.files]
+
+    def turn(self, pictures: Pictures) -> Turn:
         """The turn that this asks for; an answer that was stopped before its first word is none."""
-        return self.turn_of(tuple(Message(m.role, m.text) for m in self.messages if m.text))
+        said = (
+            Message(m.role, m.text, pictures=shown(m.files, pictures))
+            for m in self.messages
+            if m.text
+        )
+        return self.turn_of(tuple(said))
 
 
 @router.post("/chat", response_model=None)
@@ -87,7 +115,8 @@ async def ui_chat(
 ) -> Response:
     """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
     request_id = correlation_id.get() or ""
-    events = service.stream(body.turn())
+    pictures = await while_connected(request, decoded(body.all_files))
+    events = service.stream(body.turn(pictures))
     taken = await while_connected(request, up_to_content(events))
     chunks = ui_chunks(resumed(taken, events), request_id=request_id)
     return EventStream(chunks, KEEP_ALIVE, HEADERS)

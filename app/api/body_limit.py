@@ -11,7 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 1_000_000
-"""Of everything but an upload, whose limit is a setting."""
+"""Of everything but a turn, which may show pictures, and an upload, whose limit is a setting."""
+MAX_TURN_BYTES = 12_000_000
+TURNS = ("/chat", "/v1/chat/completions", "/api/chat")
 UPLOADS = ("POST", "/documents")
 # What stands round the file in a form: boundaries, field names, the other fields.
 _FORM_BYTES = 64_000
@@ -31,7 +33,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = MAX_BODY_BYTES
+        limit = MAX_TURN_BYTES if scope["path"] in TURNS else MAX_BODY_BYTES
         if (scope["method"], scope["path"]) == UPLOADS:
             limit = scope["state"]["max_upload_bytes"] + _FORM_BYTES
         limit_s = TIME_S + limit / BYTES_PER_S

@@ -11,6 +11,7 @@ from app.api.examples import CHAT
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import folded, up_to_content
+from app.media.decoder import decoded
 from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
 
@@ -40,7 +41,7 @@ async def chat(
     """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
-    turn = body.turn()
+    turn = body.turn(await while_connected(request, decoded(body.all_files)))
     if not body.stream:
         fold = await while_connected(request, folded(service.stream(turn, whole=True)))
         latency_ms = (time.perf_counter() - started) * 1000

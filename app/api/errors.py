@@ -24,6 +24,7 @@ from app.errors import (
     DocumentRejected,
     FailureKind,
     IndexNotReady,
+    MediaRejected,
     ProviderError,
     RetrievalError,
 )
@@ -131,7 +132,7 @@ async def _refused(_: Request, error: ProviderError) -> JSONResponse:
             raise error  # the router turns every other kind into AnswerUnavailable
 
 
-async def _rejected(_: Request, error: DocumentRejected) -> JSONResponse:
+async def _rejected(_: Request, error: DocumentRejected | MediaRejected) -> JSONResponse:
     return problem(422, str(error))
 
 
@@ -161,6 +162,7 @@ _HANDLERS: dict[type[Exception], Handler] = {
     AnswerUnavailable: _unavailable,
     ProviderError: _refused,
     DocumentRejected: _rejected,
+    MediaRejected: _rejected,
     RetrievalError: _no_knowledge,
     ClientDisconnect: _left,
     Exception: _crashed,

@@ -15,8 +15,9 @@ from app.api.streaming import EventStream, resumed, while_connected
 from app.api.turns import folded, up_to_content
 from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
-from app.events import Event
+from app.events import Event, Message
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.media.decoder import decoded
 from app.wire.openai import chunks, completion
 from app.wire.sse import KEEP_ALIVE
 
@@ -49,7 +50,8 @@ async def chat_completions(
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())
-    events = _events(body, service, client)
+    pictures = await while_connected(request, decoded(body.all_files))
+    events = _events(body, body.conversation(pictures), service, client)
     if not body.stream:
         fold = await while_connected(request, folded(events))
         answer = fold.answer(request_id=request_id, latency_ms=0)
@@ -68,12 +70,15 @@ async def chat_completions(
 
 
 def _events(
-    body: CompletionIn, service: ChatService, client: LlamaScoutClient
+    body: CompletionIn,
+    conversation: tuple[Message, ...],
+    service: ChatService,
+    client: LlamaScoutClient,
 ) -> AsyncGenerator[Event]:
     whole = not body.stream
     if body.model == ZANTARA:
         turn = Turn(
-            body.conversation(),
+            conversation,
             max_tokens=body.most_tokens,
             temperature=body.temperature,
             instructions=body.instructions(),
@@ -81,7 +86,7 @@ def _events(
         )
         return service.stream(turn, whole=whole)
     events = client.stream(
-        body.conversation(),
+        conversation,
         "haiku" if body.model == "haiku" else "llama-scout",
         body.most_tokens,
         body.temperature,

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from app.api.files import DataUrl, require_few
 from app.api.openai_tools import ToolCallIn, ToolChoiceIn, ToolIn, chosen
-from app.api.schemas import MAX_CHARS, MAX_MESSAGES, Text, clamp_tokens, says_something
+from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, Text, clamp_tokens, says_something
 from app.events import Message, ToolResult
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS
 from app.llm.tools import MAX_CALLS, Toolbox
+from app.media.decoder import Pictures, shown
 
 MAX_TOOLS = 128
 MAX_RESULT_CHARS = 100_000
@@ -17,13 +19,34 @@ MAX_RESULT_CHARS = 100_000
 
 
 class TextPart(BaseModel):
-    """A part of a message."""
+    """A part of a message that says something."""
 
-    type: Literal["text"] = Field(description="The one kind there is.")
+    type: Literal["text"] = Field(description="Which kind of part.")
     text: Text = Field(description="What was said.")
 
 
-TextParts = Annotated[list[TextPart], Field(min_length=1, max_length=20)]
+class FileUrl(BaseModel):
+    """A file."""
+
+    url: DataUrl = Field(description=FILES)
+
+
+class ImagePart(BaseModel):
+    """A part of a message that shows a picture."""
+
+    type: Literal["image_url"] = Field(description="Which kind of part.")
+    image_url: FileUrl = Field(description="The picture.")
+
+
+class VideoPart(BaseModel):
+    """A part of a message that shows a video, as OpenRouter's API has it."""
+
+    type: Literal["video_url"] = Field(description="Which kind of part.")
+    video_url: FileUrl = Field(description="The video.")
+
+
+Part = Annotated[TextPart | ImagePart | VideoPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=20)]
 
 
 class CompletionMessage(BaseModel):
@@ -32,7 +55,7 @@ class CompletionMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
         description="Who speaks."
     )
-    content: Annotated[str, Field(max_length=MAX_RESULT_CHARS)] | TextParts | None = Field(
+    content: Annotated[str, Field(max_length=MAX_RESULT_CHARS)] | Parts | None = Field(
         default=None, description="What was said, or what a tool returned."
     )
     tool_calls: list[ToolCallIn] | None = Field(
@@ -47,8 +70,15 @@ class CompletionMessage(BaseModel):
     def text(self) -> str:
         """The content as one text."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content)
+            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+    @property
+    def files(self) -> list[str]:
+        """The data URLs of what the message shows."""
+        parts = self.content if isinstance(self.content, list) else []
+        images = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
+        return images + [part.video_url.url for part in parts if isinstance(part, VideoPart)]
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -58,6 +88,8 @@ class CompletionMessage(BaseModel):
             return self
         if self.tool_calls and self.role != "assistant":
             raise ValueError("only the assistant calls tools")
+        if self.files and self.role != "user":
+            raise ValueError("only the user shows pictures")
         if self.role != "assistant":
             says_something(self.text)
         if len(self.text) > MAX_CHARS:
@@ -130,9 +162,14 @@ class CompletionIn(BaseModel):
         default=None, description="Plain text is the one form there is."
     )
 
-    def conversation(self) -> tuple[Message, ...]:
-        """What user and assistant said, what tools they called and what those returned."""
-        return tuple(_merged(self.messages))
+    def conversation(self, pictures: Pictures) -> tuple[Message, ...]:
+        """What was said and shown, what tools were called and what those returned."""
+        return tuple(_merged(self.messages, pictures))
+
+    @property
+    def all_files(self) -> list[str]:
+        """The data URLs of the request."""
+        return [file for message in self.messages for file in message.files]
 
     def instructions(self) -> str | None:
         """What the application tells the model."""
@@ -156,6 +193,7 @@ class CompletionIn(BaseModel):
             raise ValueError("the last of messages must be the user's question or a tool's result")
         if not any(message.role == "user" for message in self.messages):
             raise ValueError("messages hold no question of the user's")
+        require_few(self.all_files)
         return self
 
     @model_validator(mode="after")
@@ -179,7 +217,7 @@ class CompletionIn(BaseModel):
         return self
 
 
-def _merged(messages: Sequence[CompletionMessage]) -> Iterator[Message]:
+def _merged(messages: Sequence[CompletionMessage], pictures: Pictures) -> Iterator[Message]:
     """Results that follow one another are one message; empty answers are left out."""
     results: list[ToolResult] = []
     for message in messages:
@@ -192,6 +230,8 @@ def _merged(messages: Sequence[CompletionMessage]) -> Iterator[Message]:
         calls = tuple(call.as_call() for call in message.tool_calls or ())
         # A front end keeps an answer that was stopped before its first word; no model takes one.
         if message.role in ("user", "assistant") and (calls or message.text.strip()):
-            yield Message(message.role, message.text, calls)
+            yield Message(
+                message.role, message.text, calls, pictures=shown(message.files, pictures)
+            )
     if results:
         yield Message("user", "", tool_results=tuple(results))

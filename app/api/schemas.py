@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.api.files import Files, require_few
 from app.chat.service import DEFAULT_TOP_K, Turn
 from app.chat.service_tools import TOOL_NAMES, ToolName
 from app.events import Message
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, Model
+from app.media.decoder import Pictures, shown
 from app.retrieval.filters import SearchFilters
 
 MAX_CHARS = 32_000
@@ -43,6 +45,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+FILES = (
+    "Pictures (PNG, JPEG, GIF, WebP) or videos (MP4, WebM, QuickTime) as data URLs in base64, each "
+    "of 5 MB at the most, 8 in a request. Of a video six frames are shown."
+)
+
+
 class MessageIn(Body):
     """One turn of the conversation."""
 
@@ -50,6 +58,13 @@ class MessageIn(Body):
         description="System and tool turns are the service's own and are refused."
     )
     content: Text = Field(description="What was said.")
+    files: Files = Field(default=[], description=FILES)
+
+    @model_validator(mode="after")
+    def _the_user_shows(self) -> Self:
+        if self.files and self.role != "user":
+            raise ValueError("only the user sends files")
+        return self
 
 
 class FiltersIn(Body):
@@ -132,6 +147,7 @@ class ChatIn(TurnOptions):
     messages: list[MessageIn] | None = Field(
         default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
     )
+    files: Files = Field(default=[], description=f"Beside `message`. {FILES}")
     stream: bool = Field(
         default=False, description="Server-sent events instead of one JSON object."
     )
@@ -154,12 +170,26 @@ class ChatIn(TurnOptions):
             raise ValueError("send either message or messages")
         if self.messages is not None and self.messages[-1].role != "user":
             raise ValueError("the last of messages must be the user's question")
+        if self.files and self.message is None:
+            raise ValueError("files stand beside message; in messages each has its own")
+        require_few(self.all_files)
         return self
 
-    def turn(self) -> Turn:
-        """The turn that this asks for."""
+    @property
+    def all_files(self) -> list[str]:
+        """The data URLs of the request."""
+        earlier = [file for message in self.messages or () for file in message.files]
+        return [*earlier, *self.files]
+
+    def turn(self, pictures: Pictures) -> Turn:
+        """The turn that this asks for; `pictures` are what became of `all_files`."""
         if self.message is not None:
-            turn = self.turn_of((Message("user", self.message),))
+            asked = Message("user", self.message, pictures=shown(self.files, pictures))
+            turn = self.turn_of((asked,))
         else:
-            turn = self.turn_of(tuple(Message(m.role, m.content) for m in self.messages or ()))
+            said = (
+                Message(m.role, m.content, pictures=shown(m.files, pictures))
+                for m in self.messages or ()
+            )
+            turn = self.turn_of(tuple(said))
         return replace(turn, continue_from=self.continue_from or "")

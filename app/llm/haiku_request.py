@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from anthropic.types import (
+    Base64ImageSourceParam,
     ContentBlockParam,
     MessageParam,
     ToolChoiceParam,
@@ -34,7 +35,7 @@ def message_params(request: ChatRequest) -> list[MessageParam]:
 
 
 def _param(message: Message, results: Sequence[ContentBlockParam]) -> MessageParam:
-    plain = not (message.tool_calls or results)
+    plain = not (message.tool_calls or message.pictures or results)
     content = message.content if plain else [*results, *_said_blocks(message)]
     if message.role == "user":
         return {"role": "user", "content": content}
@@ -60,7 +61,21 @@ def _said_blocks(message: Message) -> list[ContentBlockParam]:
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
-    return [*(text if message.content.strip() else ()), *calls]
+    return [*_shown_blocks(message), *(text if message.content.strip() else ()), *calls]
+
+
+def _shown_blocks(message: Message) -> list[ContentBlockParam]:
+    blocks: list[ContentBlockParam] = []
+    for picture in message.pictures:
+        if picture.caption:
+            blocks.append({"type": "text", "text": picture.caption})
+        source: Base64ImageSourceParam = {
+            "type": "base64",
+            "media_type": "image/jpeg",
+            "data": picture.base64,
+        }
+        blocks.append({"type": "image", "source": source})
+    return blocks
 
 
 def tool_params(request: ChatRequest) -> list[ToolParam]:

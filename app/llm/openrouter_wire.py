@@ -190,6 +190,8 @@ def message_params(message: Message) -> list[dict[str, Any]]:
             }
             for result in message.tool_results
         ]
+    if message.pictures:
+        return [{"role": message.role, "content": _shown(message)}]
     if not message.tool_calls:
         return [{"role": message.role, "content": message.content}]
     calls = [
@@ -204,6 +206,16 @@ def message_params(message: Message) -> list[dict[str, Any]]:
         for call in message.tool_calls
     ]
     return [{"role": message.role, "content": message.content or None, "tool_calls": calls}]
+
+
+def _shown(message: Message) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for picture in message.pictures:
+        if picture.caption:
+            parts.append({"type": "text", "text": picture.caption})
+        url = f"data:image/jpeg;base64,{picture.base64}"
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return [*parts, {"type": "text", "text": message.content}]
 
 
 def _tool_fields(toolbox: Toolbox) -> dict[str, Any]:

@@ -173,7 +173,7 @@ async def test_the_header_and_the_end_are_the_protocols(
         ([], "at least 1"),
         ([{"role": "assistant", "parts": [{"type": "text", "text": "x"}]}], "the last of"),
         ([{"role": "user", "parts": []}], "is empty"),
-        ([{"role": "user", "parts": [{"type": "file"}]}], "files are not supported"),
+        ([{"role": "user", "parts": [{"type": "file"}]}], "a file part needs url"),
         ([{"role": "user", "parts": [{"type": "text", "text": "x" * 32_001}]}], "32000"),
     ],
 )  # fmt: skip

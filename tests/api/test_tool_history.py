@@ -93,7 +93,7 @@ def test_nothing_is_lost_on_the_way_to_anthropics_blocks_and_back(messages: list
 @given(conversations())
 def test_nothing_is_lost_on_the_way_to_openais_form_and_back(messages: list[Message]) -> None:
     sent: list[Any] = [part for message in messages for part in openai_params(message)]
-    read = CompletionIn(model="zantara", messages=sent).conversation()
+    read = CompletionIn(model="zantara", messages=sent).conversation({})
 
     # OpenAI's form has no mark for an error but the words.
     assert list(read) == [
@@ -122,7 +122,7 @@ def test_a_failed_tools_mark_reaches_anthropic() -> None:
             ],
         }
     )
-    _, asked, answered = message_params(ChatRequest(body.conversation()))
+    _, asked, answered = message_params(ChatRequest(body.conversation({})))
 
     assert asked["content"] == [
         {"type": "tool_use", "id": "call_1", "name": "weather", "input": {}}

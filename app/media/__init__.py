@@ -1,0 +1,1 @@
+"""Pictures and videos that callers send, made into what a model takes."""
