@@ -13,6 +13,9 @@ from app.retrieval.extractors.extracted import Extracted
 MAX_UNPACKED_BYTES = 200 * 1024 * 1024
 MAX_MEMBERS = 5_000
 
+_DECLARATIONS = [
+    "<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")
+]
 _STYLES = "p[style-name='Title'] => h1:fresh"
 
 
@@ -27,9 +30,9 @@ def extract(content: bytes) -> Extracted:
     return replace(html.extract(result.value), title=None)
 
 
-def _check_archive(content: bytes) -> None:
+def _check_archive(file: bytes) -> None:
     """Refuse a bomb before any of it is unpacked, and what no writer puts into DOCX."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
         members = archive.infolist()
         if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED_BYTES:
             raise DocumentRejected(
@@ -37,7 +40,8 @@ def _check_archive(content: bytes) -> None:
                 f"or {MAX_MEMBERS} parts: save it without its images"
             )
         for member in members:
-            # A declared size that lies ends the reading there, or fails its checksum.
-            is_xml = member.filename.endswith((".xml", ".rels"))
-            if is_xml and b"<!DOCTYPE" in archive.read(member):
+            # A declared size that lies ends the reading there, or fails its checksum. A part may
+            # be read as XML whatever its name is.
+            content = archive.read(member)
+            if any(declaration in content for declaration in _DECLARATIONS):
                 raise DocumentRejected("declares XML entities, which no DOCX needs")
