@@ -1,4 +1,4 @@
-"""`zantara`: serve, ask, doctor, costs; and what `document_commands.py` adds."""
+"""`zantara`: serve, ask, doctor, costs, and what the other modules of commands add."""
 
 import asyncio
 import signal
@@ -8,12 +8,12 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from app.chat.service import ChatService, Turn
 from app.document_commands import INDEXING_TIMEOUT_S, document_cli
 from app.errors import StorageFailed, ZantaraError
 from app.events import Event, Failed, Message, RouteChosen, TextDelta
+from app.key_commands import key_cli
 from app.llm.factory import configured_prices, open_client
 from app.ops import costs as cost_report
 from app.ops.doctor import Level, examine
@@ -21,15 +21,13 @@ from app.ops.logging import configure_logging
 from app.ops.running_service import answer_of_running_service
 from app.ops.spending import recording, spending
 from app.retrieval.knowledge_base import KnowledgeBase
-from app.server import DrainingServer
+from app.server import DrainingServer, server_config
 from app.settings import Settings, load_settings
 from app.wire.answer import AnswerFold, Source
 
 STARTUP_FAILED = 3
 AFTER_A_TURN_S = 5
 """For the search before a turn, and its last bytes: the total limit is for the models alone."""
-LAST_BYTES_S = 5
-"""For connections that are still open once nothing is under way."""
 DAYS_OF_SPENDING = 31
 NEWER_HAIKU = "anthropic:claude-haiku-5-5"
 
@@ -42,6 +40,7 @@ cli = typer.Typer(
 
 
 cli.add_typer(document_cli)
+cli.add_typer(key_cli, name="keys")
 
 
 def main() -> None:
@@ -60,15 +59,7 @@ def serve() -> None:
     # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     drain_s = int(settings.total_timeout_s) + AFTER_A_TURN_S
-    config = uvicorn.Config(
-        "app.main:app",
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=LAST_BYTES_S,
-    )
-    server = DrainingServer(config, drain_s)
+    server = DrainingServer(server_config("app.main:app", settings), drain_s)
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)

@@ -6,19 +6,24 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
+import structlog
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
+from app.access.keyring import Keyring, open_keyring
 from app.api import ai_sdk, chat, console, documents, health, openai_compat, pages, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
+from app.api.authentication import AuthenticationMiddleware
 from app.api.body_limit import BodyLimitMiddleware
+from app.api.callers import is_loopback
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
 from app.api.openapi import DescribedFastAPI, operation_id
 from app.api.startup_errors import StartupErrorMiddleware
 from app.chat.service import ChatService
+from app.errors import ConfigurationError
 from app.llm.factory import open_client
 from app.ops.descriptors import requests_allowed
 from app.ops.logging import configure_logging
@@ -27,6 +32,8 @@ from app.ops.spending import recording
 from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings, load_settings
+
+logger = structlog.get_logger(__name__)
 
 HEAD_START_S = 3.0
 """How long the index has the processors to itself before a model's SDK is loaded beside it."""
@@ -51,6 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         configure_logging(used.log_format)
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
+            keyring = await stack.enter_async_context(open_keyring(used))
+            _check_exposure(used, keyring)
             client = await stack.enter_async_context(
                 open_client(used, partial(knowledge_base.wait_prepared, HEAD_START_S))
             )
@@ -71,6 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 client=client,
                 knowledge_base=knowledge_base,
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
+                keyring=keyring,
+                allow_no_keys=used.allow_no_keys,
                 max_upload_bytes=used.max_upload_bytes,
                 data_dir=used.data_dir,
                 recent_calls=recent_calls,
@@ -90,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(AdmissionMiddleware)
+    app.add_middleware(AuthenticationMiddleware)
     app.add_middleware(CorrelationIdMiddleware)
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)
@@ -100,9 +112,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(documents.router)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.include_router(console.page_router)
     app.include_router(console.router)
     app.mount("/static", pages.PageFiles())
     return app
+
+
+def _check_exposure(settings: Settings, keyring: Keyring) -> None:
+    """Raises `ConfigurationError` where strangers would be answered and nobody said so."""
+    if not keyring.empty:
+        return
+    if settings.allow_no_keys:
+        logger.warning("🔓 ALLOW_NO_KEYS: whoever reaches this service may chat at your expense")
+        return
+    if not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"HOST {settings.host} is a public address and there are no keys: set API_KEYS, or "
+            "`zantara keys create NAME`; ALLOW_NO_KEYS=true answers everybody"
+        )
+    logger.warning("🔒 no keys are set: only this machine is answered (zantara keys create NAME)")
 
 
 app = create_app()

@@ -9,8 +9,27 @@ import time
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.api.admission import Admission
+from app.settings import Settings
+
+LAST_BYTES_S = 5
+"""For connections that are still open once nothing is under way."""
+
+
+def server_config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
+    """How the app is served."""
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        server_header=False,
+        # Anybody can send X-Forwarded-For; whose word counts is the application's to say.
+        proxy_headers=False,
+        timeout_graceful_shutdown=LAST_BYTES_S,
+    )
 
 
 class DrainingServer(uvicorn.Server):

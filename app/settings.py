@@ -3,6 +3,7 @@
 The values are documented, one by one, in `.env.example`.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -37,7 +38,19 @@ def _key(value: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
+def _caller_keys(value: SecretStr) -> SecretStr:
+    entries = [entry.strip() for entry in value.get_secret_value().split(",")]
+    for n, entry in enumerate(entries, 1):
+        if entry.startswith("sha256:"):
+            if not re.fullmatch("sha256:[0-9a-f]{64}", entry):
+                raise ValueError(f"entry {n}: expected 64 hexadecimal digits after sha256:")
+        elif not re.fullmatch("[!-~]{20,200}", entry):
+            raise ValueError(f"entry {n}: expected 20 to 200 printable ASCII characters, no spaces")
+    return SecretStr(",".join(entries))
+
+
 ApiKey = Annotated[SecretStr, AfterValidator(_key)]
+CallerKeys = Annotated[SecretStr, AfterValidator(_caller_keys)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Dollars = Annotated[float, Field(ge=0, le=1000)]
@@ -78,6 +91,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    api_keys: CallerKeys | None = None
+    allow_no_keys: bool = False
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
     max_upload_bytes: Annotated[int, Field(ge=1, le=20 * 1024**2)] = 20 * 1024**2

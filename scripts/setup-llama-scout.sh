@@ -4,8 +4,10 @@
 # The key is read hidden and passed on through standard input alone: it stands on no
 # command line, in no file and in no shell history.
 set -euo pipefail
-set +x +a # a caller's tracing would print the key
+set +x +a # a caller's tracing would print the keys
 unset key # exported by a caller, it would stand in the environment of fly and curl
+access_key=${ZANTARA_KEY:-} # a key of the service's, for its test in step 4
+unset ZANTARA_KEY
 
 readonly SECRET=OPENROUTER_API_KEY_LLAMA
 readonly KEYS_PAGE=https://openrouter.ai/keys
@@ -28,6 +30,9 @@ Asks before each step; a step that fails can be tried again or skipped.
   --yes           ask nothing; the key is the first line of standard input
   --dry-run       show what would be run, and run nothing
   -h, --help      this text
+
+ZANTARA_KEY in the environment: a key that the service knows, for step 4. A service that has no
+API_KEYS yet is given one in step 2, since it does not start on a public address without.
 END
 }
 
@@ -164,23 +169,34 @@ check_credit() {
 
 set_secret() {
   if $dry_run; then
-    would "fly secrets import -a $app   # $SECRET=… on standard input"
+    would "fly secrets import -a $app   # $SECRET=…, and API_KEYS=… where it is not set"
     return
   fi
+  local secrets
+  secrets=$(fly secrets list -a "$app") || {
+    failed "fly does not list the secrets of $app" "log in (fly auth login), check: fly apps list"
+    return 1
+  }
   if [ -z "$key" ]; then
-    local secrets
-    secrets=$(fly secrets list -a "$app") || {
-      failed "fly does not list the secrets of $app" "log in (fly auth login), check: fly apps list"
-      return 1
-    }
     grep -qw "$SECRET" <<<"$secrets" && say "✅ $SECRET is set already." && return
     failed "there is no key to set, and $SECRET is not set on $app" "run step 1: --steps 1,2,3,4"
     return 1
   fi
   say "Setting it restarts the app, which takes 30 to 60 seconds."
   set_at=$SECONDS
-  printf '%s=%s\n' "$SECRET" "$key" | fly secrets import -a "$app" ||
+  local made=""
+  if ! grep -qw API_KEYS <<<"$secrets"; then
+    made=$(python3 -c 'import secrets; print("zantara-" + secrets.token_urlsafe(32))')
+  fi
+  printf '%s\n' "$SECRET=$key" ${made:+"API_KEYS=$made"} | fly secrets import -a "$app" || {
     failed "fly could not set the secret" "log in (fly auth login), check the name (fly apps list)"
+    return 1
+  }
+  if [ -n "$made" ]; then
+    access_key=$made
+    say "🔑 The service answers whoever sends this key; it is shown this once, so keep it:"
+    say "$made"
+  fi
 }
 
 verify_deployment() {
@@ -241,9 +257,15 @@ test_service() {
     return
   fi
   say "Asking: $QUESTION"
-  request "$(url /chat)" --max-time 150 \
-    --header "Content-Type: application/json" --data "{\"message\": \"$QUESTION\"}"
+  request "$(url /chat)" --max-time 150 --config - \
+    --header "Content-Type: application/json" --data "{\"message\": \"$QUESTION\"}" \
+    < <([ -z "$access_key" ] || printf 'header = "Authorization: Bearer %s"\n' "$access_key")
   local ai_used reason detail
+  if [ "$status" = 401 ]; then
+    failed "the service asks for a key that it knows" \
+      "ZANTARA_KEY=… $0 --steps 4, or make one: fly ssh console -a $app -C '.venv/bin/zantara keys create NAME'"
+    return 1
+  fi
   if [ "$status" != 200 ]; then
     detail=$(field detail)
     if [ "$status" = 000 ]; then detail="it did not answer within 150 s, or cannot be reached"; fi

@@ -14,6 +14,7 @@ import uvicorn
 
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.main import create_app
+from app.server import server_config
 from app.settings import Settings
 
 
@@ -39,7 +40,7 @@ async def running_inside(
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+    server = uvicorn.Server(server_config(create_app(settings), settings))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:

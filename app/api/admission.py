@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.body_limit import has_body
-from app.api.errors import problem
+from app.api.errors import refusal as refused
 
 ALWAYS_SERVED = ("/health", "/ready")
 # Kept open, the refused would use up the descriptors of those who are served.
@@ -48,7 +48,7 @@ class AdmissionMiddleware:
             return
         admission: Admission = scope["state"]["admission"]
         if refusal := admission.refusal:
-            await problem(503, refusal, headers=_COME_AGAIN)(scope, receive, send)
+            await refused(scope["path"], 503, refusal, _COME_AGAIN)(scope, receive, send)
             return
         # Who is slow to send a request keeps no place from those who have sent theirs.
         counted = not has_body(scope)

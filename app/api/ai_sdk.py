@@ -6,6 +6,8 @@ from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.access.keys import KeyScope
+from app.api.callers import needs
 from app.api.deps import ChatServiceDep
 from app.api.examples import UI_CHAT
 from app.api.files import DataUrl, require_few
@@ -18,7 +20,7 @@ from app.media.decoder import Pictures, decoded, shown
 from app.wire.sse import KEEP_ALIVE
 from app.wire.ui_messages import HEADERS, ui_chunks
 
-router = APIRouter(prefix="/api")
+router = APIRouter(prefix="/api", dependencies=[needs(KeyScope.CHAT)])
 
 MAX_PARTS = 1_000
 """Of one message: an answer with fifty sources and ten tools has some seventy."""

@@ -6,6 +6,8 @@ from typing import Annotated
 from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Request, Response
 
+from app.access.keys import KeyScope
+from app.api.callers import needs
 from app.api.deps import ChatServiceDep
 from app.api.examples import CHAT
 from app.api.schemas import ChatIn
@@ -15,7 +17,7 @@ from app.media.decoder import decoded
 from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(KeyScope.CHAT)])
 
 _STREAM_DESCRIPTION = (
     "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, `tool` for each of the "

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
-from app.api.deps import AdmissionDep, ClientDep, KnowledgeBaseDep
-from app.api.operators import OperatorsOnly
+from app.access.keys import KeyScope
+from app.api.callers import needs
+from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.pages import page
 from app.llm.attempt import Side
 from app.llm.circuit import CircuitState
@@ -21,7 +22,8 @@ from app.llm.provider import KeyState
 from app.ops.recent_calls import RecentCall, RecentCalls
 from app.ops.spending import Spending, spending
 
-router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[OperatorsOnly])
+page_router = APIRouter(include_in_schema=False)
+router = APIRouter(prefix="/console", include_in_schema=False, dependencies=[needs(KeyScope.ADMIN)])
 
 DAYS = 30
 """On which anything was spent."""
@@ -116,10 +118,11 @@ class StateOut(BaseModel):
     chunks: int
 
 
-@router.api_route("", methods=["GET", "HEAD"])
-async def console_page() -> FileResponse:
-    """The page."""
-    return page("console.html")
+@page_router.api_route("/console", methods=["GET", "HEAD"])
+async def console_page(caller: CallerOrNoneDep) -> FileResponse:
+    """The page, without any data: a browser that opens it sends no key, so the page asks for it."""
+    status = 200 if caller and caller.may(KeyScope.ADMIN) else 401
+    return page("console.html", status)
 
 
 @router.get("/state")

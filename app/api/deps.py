@@ -5,13 +5,14 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from app.access.keyring import Keyring
+from app.access.keys import KeyScope
 from app.api.admission import Admission
-from app.api.operators import is_operator
+from app.api.callers import Caller
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.ops.recent_calls import RecentCalls
 from app.retrieval.knowledge_base import KnowledgeBase
-from app.retrieval.records import PUBLIC
 
 
 class Resources(TypedDict):
@@ -21,6 +22,8 @@ class Resources(TypedDict):
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
     admission: Admission
+    keyring: Keyring
+    allow_no_keys: bool
     max_upload_bytes: int
     data_dir: Path
     recent_calls: RecentCalls
@@ -48,19 +51,31 @@ def _knowledge_base(request: Request) -> KnowledgeBase:
     return knowledge_base
 
 
-def _groups() -> frozenset[str]:
-    # Nobody is told from anybody else yet: every caller reads what everyone may read.
-    return frozenset({PUBLIC})
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _caller_or_none(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
+
+
+def _groups(request: Request) -> frozenset[str]:
+    return _caller(request).groups
 
 
 async def _managed_groups(request: Request) -> frozenset[str]:
-    # Who sits at the machine can read its files: all documents are theirs to look after.
-    if not is_operator(request):
-        return _groups()
+    # All documents are an operator's to look after.
+    if not _caller(request).may(KeyScope.ADMIN):
+        return _groups(request)
     return await _knowledge_base(request).catalogue.groups()
 
 
 AdmissionDep = Annotated[Admission, Depends(_admission)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+"""Who calls, on routes that nobody reaches without a key."""
+CallerOrNoneDep = Annotated[Caller | None, Depends(_caller_or_none)]
 ChatServiceDep = Annotated[ChatService, Depends(_chat)]
 ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
 KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]

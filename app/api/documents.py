@@ -8,9 +8,11 @@ from fastapi import APIRouter, File, Form, Path, Query, Request, Response, Uploa
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from app.api.deps import KnowledgeBaseDep, ManagedGroupsDep
-from app.api.operators import is_operator
+from app.access.keys import KeyScope
+from app.api.callers import needs
+from app.api.deps import CallerDep, KnowledgeBaseDep, ManagedGroupsDep
 from app.api.schemas import LanguageCode
+from app.api.senders import check_sender, origin_of, own_name
 from app.api.streaming import while_connected
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.catalogue import Entry, Part
@@ -19,7 +21,7 @@ from app.retrieval.options import NAME_PATTERN, IngestOptions
 from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.retrieval.sources import UPLOADED
 
-router = APIRouter(prefix="/documents")
+router = APIRouter(prefix="/documents", dependencies=[needs(KeyScope.DOCUMENTS)])
 
 MAX_ID_CHARACTERS = 500
 MAX_PAGE = 500
@@ -68,7 +70,7 @@ class DocumentOut(BaseModel):
     def of(cls, entry: Entry, request: Request) -> Self:
         """The entry as it is shown to who asks."""
         shown = {name: getattr(entry, name) for name in cls.model_fields}
-        root = entry.root if is_operator(request) else None
+        root = entry.root if request.state.caller.may(KeyScope.ADMIN) else None
         return cls(**{**shown, "root": root, "marks": entry.marks.splitlines()})
 
 
@@ -114,7 +116,7 @@ class DocumentListOut(BaseModel):
     status_code=201,
     responses={
         200: {"description": "The document was there; `change` says whether it changed."},
-        403: {"description": "Who sits at the service's machine alone may name a group or root."},
+        403: {"description": "The key may not give documents to that group or collection."},
         413: {"description": "The file is larger than MAX_UPLOAD_BYTES."},
         422: {"description": "The file cannot be indexed, or should not be; `detail` says why."},
     },
@@ -123,6 +125,7 @@ async def upload(
     request: Request,
     response: Response,
     knowledge_base: KnowledgeBaseDep,
+    caller: CallerDep,
     file: Annotated[UploadFile, File(description="The file; its name's ending tells the format.")],
     collection: Annotated[Name | None, Form(description="Put it into this collection.")] = None,
     access: Annotated[
@@ -137,21 +140,21 @@ async def upload(
         DocumentId | None, Form(description="The document that it replaces.")
     ] = None,
     root: Annotated[
-        str, Form(min_length=1, max_length=1_000, description="What it was taken from.")
-    ] = UPLOADED,
+        str | None,
+        Form(min_length=1, max_length=1_000, description="What it was taken from; for operators."),
+    ] = None,
 ) -> StoredOut:
     """Index a file: Markdown, text, HTML, PDF, DOCX, CSV, JSON or JSON lines, by its name.
 
     The document's id is the name without its ending, after the collection's and a slash. What
-    was there under that id is replaced at once, when all of the new one is indexed.
+    was there under that id is replaced at once, when all of the new one is indexed. What a key
+    without the scope `admin` sends stands in the collection of its name, and neither replaces
+    nor supersedes anything but its own.
     """
-    if not is_operator(request):
-        # Else a stranger could put words into a group's mouth, and learn what it reads.
-        if access != PUBLIC:
-            raise HTTPException(403, "give documents to a group on the service's own machine")
-        # And bend which documents a folder's ingest takes for its own.
-        if root != UPLOADED:
-            raise HTTPException(403, "name a root on the service's own machine")
+    own = own_name(caller)
+    if own:
+        check_sender(own, access, collection, root, caller)
+        collection = own
     limit: int = request.state.max_upload_bytes
     content = await file.read(limit + 1)
     if len(content) > limit:
@@ -162,8 +165,10 @@ async def upload(
         force=force,
         effective_date=effective_date.isoformat() if effective_date else None,
         supersedes=supersedes,
+        only_own=own is not None,
     )
-    adding = knowledge_base.add_upload(file.filename or "", content, options, root)
+    origin = origin_of(own) if own else root or UPLOADED
+    adding = knowledge_base.add_upload(file.filename or "", content, options, origin)
     stored = await while_connected(request, adding)
     response.status_code = 201 if stored.change == "added" else 200
     response.headers["Location"] = f"/documents/{quote(stored.document_id)}"
@@ -228,14 +233,30 @@ async def document(
 
 
 @router.delete(
-    "/{document_id:path}", status_code=204, responses={404: {"description": "No such document."}}
+    "/{document_id:path}",
+    status_code=204,
+    responses={
+        403: {"description": "It was not sent with this key."},
+        404: {"description": "No such document."},
+    },
 )
 async def delete(
-    document_id: PathId, knowledge_base: KnowledgeBaseDep, groups: ManagedGroupsDep
+    document_id: PathId,
+    knowledge_base: KnowledgeBaseDep,
+    groups: ManagedGroupsDep,
+    caller: CallerDep,
 ) -> None:
-    """Forget a document. A bundled one is back at the next start."""
+    """Forget a document. A bundled one is back at the next start.
+
+    A key without the scope `admin` deletes what was sent with it.
+    """
     entry = await knowledge_base.catalogue.entry(document_id, groups)
-    if entry is None or not await knowledge_base.delete(document_id):
+    if entry is None:
+        raise _none_such()
+    own = own_name(caller)
+    if own and entry.root != origin_of(own):
+        raise HTTPException(403, "this document was not sent with this key")
+    if not await knowledge_base.delete(document_id):
         raise _none_such()
 
 

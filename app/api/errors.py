@@ -36,6 +36,7 @@ logger = structlog.get_logger(__name__)
 
 SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
 MAX_ERRORS = 20
+_KEPT = ("retry-after", "www-authenticate", "connection")
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads it; nginx's number, for what counts answers by their status."""
 
@@ -70,9 +71,17 @@ def add_error_handlers(app: FastAPI) -> None:
         app.add_exception_handler(raised, partial(_in_the_paths_form, handler))
 
 
+def refusal(path: str, status: int, detail: str, headers: dict[str, str]) -> Response:
+    """A refusal that no handler raised, in the form that the path speaks."""
+    return _spoken_at(path, problem(status, detail, headers=headers))
+
+
 async def _in_the_paths_form(handler: Handler, request: Request, error: Exception) -> Response:
-    response = await handler(request, error)
-    if not request.url.path.startswith("/v1/") or not response.body:
+    return _spoken_at(request.url.path, await handler(request, error))
+
+
+def _spoken_at(path: str, response: Response) -> Response:
+    if not path.startswith("/v1/") or not response.body:
         return response
     told = msgspec.json.decode(response.body)
     first = told.get("errors", [{}])[0]
@@ -83,7 +92,7 @@ async def _in_the_paths_form(handler: Handler, request: Request, error: Exceptio
         param=first.get("field"),
         code=told.get("kind"),
     )
-    kept = {name: value for name, value in response.headers.items() if name == "retry-after"}
+    kept = {name: value for name, value in response.headers.items() if name in _KEPT}
     return JSONResponse(envelope, response.status_code, kept)
 
 

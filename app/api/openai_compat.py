@@ -8,6 +8,8 @@ from asgi_correlation_id import correlation_id
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import JSONResponse
 
+from app.access.keys import KeyScope
+from app.api.callers import needs
 from app.api.deps import ChatServiceDep, ClientDep
 from app.api.examples import COMPLETIONS
 from app.api.openai_request import CompletionIn
@@ -21,7 +23,7 @@ from app.media.decoder import decoded
 from app.wire.openai import chunks, completion
 from app.wire.sse import KEEP_ALIVE
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", dependencies=[needs(KeyScope.CHAT)])
 
 ZANTARA = "zantara"
 MODELS = (ZANTARA, "llama-scout", "haiku")

@@ -40,9 +40,9 @@ async def chat_page() -> FileResponse:
     return page("chat.html")
 
 
-def page(name: str) -> FileResponse:
+def page(name: str, status: int = 200) -> FileResponse:
     """One of the pages, by its file's name."""
-    return FileResponse(PAGES / name, headers=_PAGE)
+    return FileResponse(PAGES / name, status, headers=_PAGE)
 
 
 class PageFiles(StaticFiles):

@@ -6,6 +6,8 @@ from fastapi import APIRouter
 from fastapi import Body as RequestBody
 from pydantic import AfterValidator, BaseModel, Field
 
+from app.access.keys import KeyScope
+from app.api.callers import needs
 from app.api.deps import GroupsDep, KnowledgeBaseDep
 from app.api.examples import SEARCH
 from app.api.schemas import Body, FiltersIn, LanguageCode, says_something
@@ -13,7 +15,7 @@ from app.chat.service import DEFAULT_TOP_K
 from app.events import ChunkKind, Jurisdiction, Passage
 from app.retrieval.knowledge_base import MAX_QUESTION_CHARACTERS, MAX_TOP_K
 
-router = APIRouter()
+router = APIRouter(dependencies=[needs(KeyScope.CHAT)])
 
 Query = Annotated[str, Field(max_length=MAX_QUESTION_CHARACTERS), AfterValidator(says_something)]
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from app.errors import DocumentRejected, ZantaraError
-from app.ops.running_service import url_of
+from app.ops.running_service import key_of_running_service, url_of
 from app.retrieval import loaders
 from app.retrieval.ingest_report import (
     Ingested,
@@ -41,7 +41,8 @@ class RunningDocuments:
         """Those of the service at HOST and PORT."""
         timeout = httpx.Timeout(10.0, read=_UPLOAD_TIMEOUT_S, write=_UPLOAD_TIMEOUT_S)
         try:
-            with httpx.Client(base_url=url_of(settings), timeout=timeout) as client:
+            key = key_of_running_service(settings)
+            with httpx.Client(base_url=url_of(settings), headers=key, timeout=timeout) as client:
                 yield cls(client)
         except httpx.HTTPError as error:
             raise ZantaraError(

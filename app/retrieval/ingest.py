@@ -86,7 +86,8 @@ class Ingester:
         Raises `DocumentRejected` and `Stopped`.
         """
         known = self._store.document(file.document_id)
-        if known and known.access != options.access:
+        others = options.only_own and known is not None and known.root != file.root
+        if known and (known.access != options.access or others):
             raise DocumentRejected(f"the id {file.document_id} is taken: name a collection")
         with Reader() as reader:
             return self.add(file, content, options, reader)
@@ -112,6 +113,7 @@ class Ingester:
         if known and known.content_hash == content_hash:
             return Ingested(file.document_id, "unchanged")
         prepared = reader.prepare(content, file.path.name, force=options.force)
+        self._check_predecessor(file, options.supersedes or prepared.loaded.supersedes, options)
         marks = self._pass_gate(file.document_id, prepared, options, vanished)
         document = _document(file, prepared, options, content_hash, marks)
         chunks = prepared.chunks
@@ -130,6 +132,16 @@ class Ingester:
         )
         change: Literal["changed", "added"] = "changed" if known else "added"
         return Ingested(file.document_id, change, len(chunks), marks, document.supersedes)
+
+    def _check_predecessor(
+        self, file: File, predecessor: str | None, options: IngestOptions
+    ) -> None:
+        """Raises `DocumentRejected` where another's document would be superseded, or none."""
+        if predecessor is None or not options.only_own:
+            return
+        known = self._store.identity(predecessor)
+        if known is None or known.root != file.root:
+            raise DocumentRejected(f"may not supersede {predecessor:.100}: it is none of its own")
 
     def _pass_gate(
         self,

@@ -14,6 +14,7 @@ class IngestOptions:
 
     `collection` stands before the documents' ids, `access` names the one group that
     may read them. `force` indexes what the gate would refuse, with its faults as marks.
+    With `only_own` nothing is replaced or superseded that was not sent from the same root.
     """
 
     collection: str | None = None
@@ -21,6 +22,7 @@ class IngestOptions:
     force: bool = False
     effective_date: str | None = None
     supersedes: str | None = None
+    only_own: bool = False
 
     @property
     def said(self) -> bytes:

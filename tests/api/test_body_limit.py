@@ -18,7 +18,7 @@ QUESTION = {"message": "Quanto capitale per una PT PMA?"}
 async def half_sent(client: httpx.AsyncClient) -> AsyncIterator[asyncio.StreamReader]:
     """A connection on which a body was begun; yields what the service says on it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
-    head = "POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     writer.write(f"{head}Content-Length: 500\r\n\r\n{{".encode())
     await writer.drain()
     try:

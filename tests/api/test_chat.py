@@ -530,7 +530,7 @@ async def test_a_client_who_does_not_read_is_given_up(
     async with serving() as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port, limit=1)
         writer.write(
-            b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         )
         async with asyncio.timeout(10):

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.access.keys import KeyScope
 from tests.conftest import Serving
+from tests.keys import bearing, make_key
 from tests.retrieval.extractors import files
 
 VISA = "# Visto di prova\n\nIl visto X99 dura novanta giorni.\n"
@@ -196,25 +199,27 @@ async def test_a_superseded_document_is_offered_only_when_asked_for(serving: Ser
 
 
 async def test_what_only_others_may_read_is_neither_shown_nor_replaced_nor_deleted(
-    serving: Serving,
+    serving: Serving, data_dir: Path
 ) -> None:
+    operator = make_key(data_dir, "operator", KeyScope.ADMIN)
+    stranger = make_key(data_dir, "stranger", KeyScope.DOCUMENTS, KeyScope.CHAT)
     async with serving() as client:
+        client.headers.update(bearing(operator))
         secret = await upload(client, "x99.md", VISA, access="staff")
         assert (secret.status_code, secret.json()["access"]) == (201, "staff")
-        client.headers["Fly-Client-IP"] = "203.0.113.7"  # from here on from somewhere else
+        client.headers.update(bearing(stranger))
         assert (await client.get("/documents/x99")).status_code == 404
         assert (await client.delete("/documents/x99")).status_code == 404
         assert "x99" not in (await client.get("/documents", params={"limit": 500})).text
         refused = await upload(client, "guess.md", VISA, access="staff")
         assert refused.status_code == 403
-        assert "own machine" in refused.json()["detail"]
+        assert "does not belong to the group staff" in refused.json()["detail"]
         bent = await upload(client, "guess.md", VISA, root="/srv")
         assert bent.status_code == 403
         assert "x99" not in await found(client, "Quanto dura il visto X99?")
-        taken = await upload(client, "x99.md", VISA.replace("novanta", "due"), force="true")
-        assert taken.status_code == 422
-        assert taken.json()["detail"] == "the id x99 is taken: name a collection"
-        # Nor does a copy of it tell that it is there.
+        # Neither the id nor a copy of it tells that it is there.
+        own = await upload(client, "x99.md", VISA.replace("novanta", "due"), force="true")
+        assert (own.status_code, own.json()["id"]) == (201, "stranger/x99")
         assert (await upload(client, "copy.md", VISA)).status_code == 201
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.cli import AFTER_A_TURN_S, LAST_BYTES_S
+from app.cli import AFTER_A_TURN_S
+from app.server import LAST_BYTES_S
 from app.settings import ROOT, Settings
 from tests.deploy import image
 

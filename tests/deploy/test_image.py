@@ -17,6 +17,8 @@ DOCKERFILE = ROOT / "Dockerfile"
 STAGES = image.parse(DOCKERFILE.read_text())
 
 SERVE_AND_ASK = """
+"${SERVE[@]}" 2>&1 | grep -o "there are no keys: set API_KEYS"
+export API_KEYS=zantara-key-for-the-test
 "${SERVE[@]}" 2>/data/log &
 until "${HEALTHCHECK[@]}" 2>/dev/null; do kill -0 %1 || { cat /data/log; exit 1; }; sleep 0.5; done
 echo healthy
@@ -24,6 +26,7 @@ echo healthy
 import json, time, urllib.error, urllib.request
 def ask(path, body=None):
     headers = {"content-type": "application/json"}
+    headers["authorization"] = "Bearer zantara-key-for-the-test"
     request = urllib.request.Request(f"http://127.0.0.1:8080{path}", body, headers)
     return json.load(urllib.request.urlopen(request, timeout=120))
 while True:
@@ -94,6 +97,7 @@ def test_the_image_serves_as_nobody_with_a_root_that_cannot_be_written(tmp_path:
     printed = image.run(DOCKERFILE, context, scratch, inside)
 
     lines = printed.splitlines()
+    assert "there are no keys: set API_KEYS" in lines  # its address is a public one
     assert "healthy" in lines
     assert "documents 30" in lines
     assert "page text/javascript; charset=utf-8" in lines

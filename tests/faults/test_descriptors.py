@@ -63,7 +63,7 @@ class HeldConnection:
         """The answer's JSON."""
         content = b"" if body is None else json.dumps(body).encode()
         self.writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             + content
         )

@@ -107,6 +107,9 @@ class Terminal:
         if self._child:
             self._child.close(force=True)
 
+    def set(self, variable: str, value: str) -> None:
+        self._env[variable] = value
+
     def point_at(self, url: str) -> None:
         (self.folder / "service").write_text(url)
 
@@ -137,17 +140,22 @@ async def test_the_four_steps_at_a_terminal(
 ) -> None:
     upstream.llama(llama_says("Dieci miliardi.", usage=llama_usage(cost=0.00034)))
     terminal.start()
-    redeployed = settings_for(
-        terminal.folder / "data", knowledge_dir=terminal.folder, **upstream.settings
-    )
     async with serving(openrouter_api_key_llama=None) as before, AsyncExitStack() as stack:
         terminal.point_at(address(before))
         await terminal.answers("1/4  Get an OpenRouter key", "")
         await terminal.answers("(it stays hidden): ", KEY)
         await terminal.sees("✅ The key works. Credit left on it: $4.2.")
         await terminal.answers("2/4  Set the Fly secret", "")
+        await terminal.sees("🔑 The service answers whoever sends this key")
         await terminal.answers("3/4  Verify the deployment", "")
         await terminal.sees("⚡ Haiku-only mode (add OPENROUTER_API_KEY_LLAMA for Llama 4)")
+        access_key = terminal.imported.splitlines()[1].removeprefix("API_KEYS=")
+        redeployed = settings_for(
+            terminal.folder / "data",
+            knowledge_dir=terminal.folder,
+            api_keys=access_key,
+            **upstream.settings,
+        )
         terminal.point_at(address(await stack.enter_async_context(running(redeployed))))
         await terminal.sees("🦙 Llama 4 Scout ACTIVE")
         await terminal.answers("4/4  Test the service", "")
@@ -160,9 +168,12 @@ async def test_the_four_steps_at_a_terminal(
             await terminal.sees(line)
         assert await terminal.ends() == 0
 
-    assert terminal.imported == f"OPENROUTER_API_KEY_LLAMA={KEY}\n"
+    assert terminal.imported == f"OPENROUTER_API_KEY_LLAMA={KEY}\nAPI_KEYS={access_key}\n"
+    assert len(access_key) > 40
     assert "fly secrets import -a nuzantara-rag\nfly status -a nuzantara-rag" in terminal.commands
     assert KEY not in terminal.commands
+    assert access_key not in terminal.commands
+    assert access_key not in (terminal.folder / "environments").read_text()
 
 
 async def test_a_key_that_is_refused_can_be_entered_again_and_never_shows(
@@ -202,6 +213,7 @@ async def test_a_step_can_be_skipped_and_the_rest_be_left(terminal: Terminal) ->
 
 
 async def test_with_yes_the_key_comes_through_standard_input(terminal: Terminal) -> None:
+    (terminal.folder / "imported").write_text("API_KEYS 1a2b\n")  # set already: left as it is
     code, printed = await terminal.pipe(f"{KEY}\n", "--yes", "--steps", "1,2", "--app", "prova-1")
 
     assert code == 0, printed
@@ -341,6 +353,23 @@ async def test_it_is_found_through_a_link_and_takes_each_form_of_its_options(
     assert "on the Fly app nuzantara-rag" in printed
     assert "for 8 s at most" in printed
     assert "Usage: " in help_text
+
+
+async def test_a_service_with_keys_is_tested_with_one(
+    terminal: Terminal, upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(llama_says("Dieci miliardi."))
+    async with serving(api_keys="zantara-key-for-the-test") as client:
+        terminal.point_at(address(client))
+        refused, printed = await terminal.pipe("", "--yes", "--steps", "4")
+        terminal.set("ZANTARA_KEY", "zantara-key-for-the-test")
+        answered, _ = await terminal.pipe("", "--yes", "--steps", "4")
+
+    assert (refused, answered) == (1, 0)
+    assert "the service asks for a key that it knows" in printed
+    assert "zantara keys create NAME" in printed
+    assert "zantara-key" not in terminal.commands
+    assert "zantara-key" not in (terminal.folder / "environments").read_text()
 
 
 async def test_an_answer_of_haiku_is_a_failure_with_its_reason(

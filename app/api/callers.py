@@ -1,0 +1,107 @@
+"""Who calls, and what they may do: whoever has a key; without any, whoever sits at this machine."""
+
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from app.access.keyring import Keyring
+from app.access.keys import EVERY_SCOPE, Key, KeyScope
+from app.retrieval.records import PUBLIC
+
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+KEY_NEEDED = "send a key that this service knows: Authorization: Bearer …"
+NO_KEYS_YET = (
+    "this service has no keys yet and answers only the machine that it runs on; make one there: "
+    "zantara keys create NAME"
+)
+_FORWARDED = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+    "fly-client-ip",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls. `key` is None for who was let in without one."""
+
+    key: Key | None
+    scopes: frozenset[KeyScope]
+
+    def may(self, scope: KeyScope) -> bool:
+        """Whether what needs that scope is open; `admin` opens everything."""
+        return scope in self.scopes or KeyScope.ADMIN in self.scopes
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The access groups whose documents are read."""
+        return frozenset({PUBLIC}) | (self.key.groups if self.key else frozenset())
+
+
+def identified(request: HTTPConnection, keyring: Keyring, *, allow_no_keys: bool) -> Caller | None:
+    """The caller, or None for one who may not come in.
+
+    While there are no keys at all, what a client sends for one makes no difference.
+    """
+    key = keyring.find(_bearer(request))
+    if key is not None:
+        return Caller(key, key.scopes)
+    if keyring.empty and is_at_machine(request):
+        return Caller(None, EVERY_SCOPE)
+    if keyring.empty and allow_no_keys:
+        return Caller(None, frozenset({KeyScope.CHAT}))
+    return None
+
+
+def is_at_machine(request: HTTPConnection) -> bool:
+    """Whether the caller sits at this machine.
+
+    A proxy on this machine speaks for others. So may a browser here, for a page that had its
+    own host's name lead to this address: the request then bears that name.
+    """
+    here = request.client is not None and is_loopback(request.client.host)
+    named = is_loopback(request.url.hostname or "")
+    return here and named and not any(name in request.headers for name in _FORWARDED)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name leads to this machine alone."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+class Needs:
+    """A dependency: raises a 403 for a key without the scope, a 401 where there is no key."""
+
+    def __init__(self, scope: KeyScope) -> None:
+        self.scope = scope
+
+    def __call__(self, request: Request) -> None:
+        """Let the caller pass, or raise."""
+        caller: Caller = request.state.caller
+        if caller.may(self.scope):
+            return
+        if caller.key is None:
+            raise HTTPException(401, KEY_NEEDED, CHALLENGE)
+        raise HTTPException(403, f"this key does not open this: it lacks the scope {self.scope}")
+
+
+def needs(scope: KeyScope) -> Any:
+    """What opens a route."""
+    return Depends(Needs(scope))
+
+
+def _bearer(request: HTTPConnection) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
