@@ -13,9 +13,7 @@ from app.retrieval.extractors.extracted import Extracted
 MAX_UNPACKED_BYTES = 200 * 1024 * 1024
 MAX_MEMBERS = 5_000
 
-_DECLARATIONS = [
-    "<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")
-]
+_DECLARATIONS = ["<!DOCTYPE".encode(encoding) for encoding in ("ascii", "utf-16-le", "utf-16-be")]
 _STYLES = "p[style-name='Title'] => h1:fresh"
 
 
