@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Route, expect
 
+from tests.media.samples import picture
 from tests.pages.conftest import Opening, ask
 from tests.upstream import (
     Step,
@@ -173,3 +174,36 @@ async def test_a_limit_and_a_lost_connection_are_told_apart(
         upstream.llama(llama_says("Ten billion."))
         await page.get_by_role("button", name="Ask again").click()
         await expect(answer).to_have_text("Ten billion.")
+
+
+async def test_a_picture_goes_with_its_question_and_with_those_after_it(
+    opening: Opening, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says("A passport."), llama_says("In 2031."))
+    async with opening() as page:
+        await page.get_by_label("Attach pictures").set_input_files(
+            {"name": "passport.png", "mimeType": "image/png", "buffer": picture("PNG")}
+        )
+        await expect(page.locator(".composer .file")).to_contain_text("passport.png")
+        await ask(page, "What is this?")
+        await expect(page.locator(".answer")).to_have_text("A passport.")
+        await expect(page.locator(".question")).to_contain_text("passport.png")
+        await ask(page, "When does it expire?")
+        await expect(page.locator(".answer").last).to_have_text("In 2031.")
+        await expect(page.locator(".composer .file")).to_have_count(0)
+
+        await page.reload()  # the browser keeps its name, and not the picture
+        await expect(page.locator(".question").first).to_contain_text("passport.png")
+
+    for call, place in zip(upstream.llama_calls, (-1, -3), strict=True):
+        shown, _ = call.json["messages"][place]["content"]
+        assert shown["type"] == "image_url"
+
+
+async def test_a_picture_that_is_too_large_is_named_and_not_sent(opening: Opening) -> None:
+    async with opening() as page:
+        await page.get_by_label("Attach pictures").set_input_files(
+            {"name": "large.png", "mimeType": "image/png", "buffer": bytes(5_000_001)}
+        )
+        await expect(page.locator(".composer .problem")).to_contain_text("large.png")
+        await expect(page.locator(".composer .file")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 import { view } from "./chat_view.js";
 import { keep, keptTurns, messages, newTurn } from "./conversation.js";
+import { read } from "./files.js";
 import { setLanguage, text } from "./language.js";
 import { Lost, Refused, request } from "./service.js";
 import { sentEvents } from "./stream.js";
@@ -9,20 +10,28 @@ import { render } from "./vendor/lit-html-3.3.3/lit-html.js";
 
 const NEAR_THE_END_PX = 120;
 
-const state = { turns: keptTurns(), calling: null, source: null, announced: "", tools: false };
+const state = { turns: keptTurns(), calling: null, source: null, announced: "", tools: false, files: [], refused: [] };
 let drawing = false;
 
 const actions = {
   ask(question) {
     if (state.calling || !question.trim()) return;
-    answer(newTurn(question.trim()));
+    const { files } = state;
+    state.files = [];
+    state.refused = [];
+    answer(newTurn(question.trim(), files));
+  },
+  async attach(chosen) {
+    Object.assign(state, await read(chosen));
+    draw();
   },
   stop() {
     state.calling.abort();
     document.querySelector("#question").focus();
   },
   retry() {
-    answer(newTurn(state.turns.pop().question));
+    const { question, files } = state.turns.pop();
+    answer(newTurn(question, files));
   },
   forget() {
     if (!confirm(text("confirmNew"))) return;
@@ -48,7 +57,7 @@ const actions = {
 };
 
 async function answer(turn) {
-  const body = { messages: messages(state.turns, turn.question), stream: true, tools: state.tools };
+  const body = { messages: messages(state.turns, turn), stream: true, tools: state.tools };
   const calling = new AbortController();
   state.calling = calling;
   state.turns.push(turn);

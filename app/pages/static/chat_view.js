@@ -1,6 +1,7 @@
 // What the chat page looks like in a given state.
 
 import { MAX_CHARACTERS } from "./conversation.js";
+import { KINDS } from "./files.js";
 import { languageChoice } from "./language_choice.js";
 import { dollars, language, reason, seconds, text } from "./language.js";
 import { rendered } from "./markdown.js";
@@ -56,7 +57,7 @@ function turnView(turn, canRetry, actions) {
   const waiting = turn.state === "asked" && !turn.answer;
   return html`<article class="turn" aria-busy=${turn.state === "asked"}>
     <h2 class="hidden">${text("you")}</h2>
-    <p class="question">${turn.question}</p>
+    <p class="question">${turn.question}${fileNames(turn.files)}</p>
     <h2 class="hidden">ZANTARA</h2>
     ${badge(turn.routes)} ${turn.tools.map(toolLine)}
     ${waiting ? html`<p class="waiting">${text("searching")}</p>` : nothing}
@@ -84,6 +85,10 @@ function answerOf(turn, actions) {
   const fragment = rendered(turn.answer, turn.sources, citation);
   drawn.set(turn, { answer: turn.answer, sources: turn.sources, language: language(), fragment });
   return fragment;
+}
+
+function fileNames(files) {
+  return files.map((file) => html`<span class="file">📎 ${file.name}</span>`);
 }
 
 function badge(routes) {
@@ -168,6 +173,10 @@ function composer(state, actions) {
     actions.ask(field.value);
     field.value = "";
   };
+  const chosen = (event) => {
+    actions.attach([...event.target.files]);
+    event.target.value = ""; // so that the same file can be chosen again
+  };
   const enter = (event) => {
     // On a phone Enter is the only way to a new line; while a word is being composed it ends that.
     const sends = event.key === "Enter" && !event.shiftKey && !event.isComposing;
@@ -185,10 +194,22 @@ function composer(state, actions) {
       placeholder=${text("placeholder")}
       @keydown=${enter}
     ></textarea>
-    <label class="note">
+    <div class="options note">
+    <label class="attach">
+      <input type="file" multiple accept=${KINDS} @change=${chosen}>
+      ${text("attach")}
+    </label>
+    <span role="status">
+      ${fileNames(state.files)}
+      ${state.refused.length
+        ? html`<span class="problem">${text("tooLarge", { names: state.refused.join(", ") })}</span>`
+        : nothing}
+    </span>
+    <label>
       <input type="checkbox" .checked=${state.tools} @change=${(event) => actions.useTools(event.target.checked)}>
       ${text("useTools")}
     </label>
+    </div>
     ${state.calling
       ? html`<button type="button" @click=${actions.stop}>${text("stop")}</button>`
       : html`<button class="primary">${text("send")}</button>`}

@@ -53,6 +53,8 @@ const en = {
   time: "Time",
   firstWords: "first words after {time}",
   noPrice: "no price known",
+  attach: "Attach pictures or a video",
+  tooLarge: "Not taken, over 5 MB or more than 8 files: {names}",
   useTools: "Look things up while answering (Claude Haiku 4.5)",
   tools: {
     search_knowledge_base: "Searched",
@@ -148,6 +150,8 @@ const it = {
   time: "Tempo",
   firstWords: "prime parole dopo {time}",
   noPrice: "prezzo non noto",
+  attach: "Allega immagini o un video",
+  tooLarge: "Non accettati, oltre 5 MB o più di 8 file: {names}",
   useTools: "Cerca mentre risponde (Claude Haiku 4.5)",
   tools: {
     search_knowledge_base: "Ha cercato",
@@ -243,6 +247,8 @@ const id = {
   time: "Waktu",
   firstWords: "kata pertama setelah {time}",
   noPrice: "harga tidak diketahui",
+  attach: "Lampirkan gambar atau video",
+  tooLarge: "Tidak diterima, lebih dari 5 MB atau lebih dari 8 berkas: {names}",
   useTools: "Cari sambil menjawab (Claude Haiku 4.5)",
   tools: {
     search_knowledge_base: "Mencari",
