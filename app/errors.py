@@ -43,6 +43,7 @@ class FailureKind(StrEnum):
     CONTENT_FILTER = "content_filter"
     BAD_REQUEST = "bad_request"
     CIRCUIT_OPEN = "circuit_open"
+    SPENDING_LIMIT = "spending_limit"  # ours, for the day: the call was not made
 
     @property
     def is_timeout(self) -> bool:

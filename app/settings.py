@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     # Llama's first token after some 0.8 s, and a hundred and fifty more.
     rewriting_timeout_s: Seconds = 2.5
 
+    daily_spending_limit_usd: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
     llama_price_input: Dollars | None = None
     llama_price_output: Dollars | None = None
     haiku_price_input: Dollars | None = None

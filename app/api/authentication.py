@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.access.keyring import Keyring
 from app.api.callers import CHALLENGE, KEY_NEEDED, NO_KEYS_YET, identified
 from app.api.errors import refusal
+from app.llm.budget import Payer, payer
 
 OPEN = frozenset({"/", "/health", "/ready", "/console"})
 """The pages hold no data: what they show they ask for with a key."""
@@ -33,6 +34,8 @@ class AuthenticationMiddleware:
         allow_no_keys: bool = scope["state"]["allow_no_keys"]
         caller = identified(HTTPConnection(scope), keyring, allow_no_keys=allow_no_keys)
         scope["state"]["caller"] = caller
+        key = caller.key if caller else None
+        payer.set(Payer(key.name, key.daily_usd) if key else None)
         if caller is None and not _is_open(scope["path"]):
             detail = NO_KEYS_YET if keyring.empty else KEY_NEEDED
             await refusal(scope["path"], 401, detail, _REFUSED)(scope, receive, send)

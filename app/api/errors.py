@@ -4,6 +4,7 @@ Our own rather than fastapi-problem or fastapi-problem-details: both put the
 exception's text or the caller's input into the answer unless told otherwise.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
@@ -133,6 +134,9 @@ async def _refused(_: Request, error: ProviderError) -> JSONResponse:
         case FailureKind.CONTENT_FILTER:
             detail = "the model's content filter refused this conversation"
             return problem(422, detail, kind=error.kind)
+        case FailureKind.SPENDING_LIMIT:
+            wait = {"Retry-After": str(math.ceil(error.retry_after_s or 1))}
+            return problem(429, error.detail, headers=wait, kind=error.kind)
         case FailureKind.CONTEXT_LENGTH:
             return problem(413, error.detail, kind=error.kind)
         case FailureKind.BAD_REQUEST:

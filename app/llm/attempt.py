@@ -9,6 +9,7 @@ import structlog
 
 from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
+from app.llm.budget import Reservation
 from app.llm.circuit import Circuit, CircuitState, Permit
 from app.llm.continuation import joined
 from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
@@ -96,6 +97,7 @@ class Attempt:
 
         Raises `ProviderError`.
         """
+        reserved = self._reserve()
         if self.side.ai == LLAMA and not self.aside:
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
         self._started = asyncio.get_running_loop().time()
@@ -120,9 +122,23 @@ class Attempt:
         finally:
             self.ledger.under_way[self.side.ai] -= 1
             finished = self._settle(failure, left=left)
+            reserved.settle(finished.cost_usd)
         for event in held_back:
             yield event
         yield finished
+
+    def _reserve(self) -> Reservation:
+        """Set aside what the call may cost. Raises `ProviderError` where a limit has no room."""
+        provider, request = self.side.provider, self.request
+        most_usd = self.ledger.most(
+            provider.name, provider.model, request.most_input_tokens, request.max_tokens
+        )
+        try:
+            return self.ledger.budget.reserve(most_usd)
+        except ProviderError as error:
+            self.permit.abandoned()
+            logger.warning("💸 No call was made", ai=self.side.ai, reason=error.detail)
+            raise
 
     async def _content(self) -> AsyncGenerator[LLMEvent]:
         clock = asyncio.get_running_loop().time

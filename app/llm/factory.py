@@ -38,6 +38,7 @@ async def open_client(
         hedge_after_s=settings.hedge_after_ms / 1000,
         llama_context_tokens=settings.llama_context_tokens,
         haiku_context_tokens=settings.haiku_context_tokens,
+        daily_limit_usd=settings.daily_spending_limit_usd,
         continue_mid_answer=settings.mid_answer_failure == "continue",
     )
 

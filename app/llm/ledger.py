@@ -8,6 +8,7 @@ from typing import Final
 
 from app.errors import FailureKind
 from app.events import Usage
+from app.llm.budget import Budget
 from app.llm.pricing import PriceList
 
 LATENCY_WINDOW = 500
@@ -58,7 +59,10 @@ Listener = Callable[[Entry], None]
 class Ledger:
     """Prices calls, and adds them up since the start of the process."""
 
-    def __init__(self, prices: PriceList, haiku_model: str) -> None:
+    def __init__(
+        self, prices: PriceList, haiku_model: str, daily_limit_usd: float | None = None
+    ) -> None:
+        self.budget = Budget(daily_limit_usd)
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """Calls for an answer, by (`llama-scout` or `haiku`, outcome)."""
         self.asides: Counter[tuple[str, str]] = Counter()
@@ -91,6 +95,13 @@ class Ledger:
         if cost is None or haiku is None:
             return cost, None
         return cost, 0.0 if provider == "anthropic" else haiku.of(usage) - cost
+
+    def most(
+        self, provider: str, model: str, input_tokens: int, output_tokens: int
+    ) -> float | None:
+        """What a call of so many tokens at the most may cost, None when unknown."""
+        price = self._prices.price(provider, model)
+        return price.of(Usage(input_tokens, output_tokens)) if price else None
 
     def record(self, entry: Entry) -> None:
         """Add a call. Unknown costs add nothing."""

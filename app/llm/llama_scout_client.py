@@ -66,9 +66,10 @@ class LlamaScoutClient:
         hedge_after_s: float = 0.0,
         llama_context_tokens: int = 131_072,
         haiku_context_tokens: int = 200_000,
+        daily_limit_usd: float | None = None,
     ) -> None:
         self.force_haiku = force_haiku
-        self.ledger = Ledger(prices or PriceList(), haiku_model)
+        self.ledger = Ledger(prices or PriceList(), haiku_model, daily_limit_usd)
         self.llama = self.haiku = None
         if llama:
             circuit = Circuit(enabled=circuit_breaker)

@@ -7,11 +7,12 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from app.events import AiName, FinishReason, Message, TextDelta, ToolCall, Usage
+from app.events import PICTURE_CHARACTERS, AiName, FinishReason, Message, TextDelta, ToolCall, Usage
 from app.llm.tools import NO_TOOLS, Toolbox
 
 CHARACTERS_PER_TOKEN = 4
 """For estimates only, where a provider reports no usage."""
+_FRAME_TOKENS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,19 @@ class ChatRequest:
         )
         said = sum(message.characters for message in self.messages)
         return len(self.system or "") + tools + said
+
+    @property
+    def most_input_tokens(self) -> int:
+        """No tokenizer makes more of it: a token has a byte at least, a message has its frame."""
+        texts = [self.system or ""]
+        texts += [f"{t.name}{t.description}{t.parameters}" for t in self.toolbox.tools]
+        pictures = 0
+        for message in self.messages:
+            texts += [message.content, *(r.content for r in message.tool_results)]
+            texts += [f"{call.name}{call.arguments}" for call in message.tool_calls]
+            pictures += len(message.pictures)
+        read = len("".join(texts).encode("utf-8", "replace")) + pictures * PICTURE_CHARACTERS
+        return read + (len(texts) + 1) * _FRAME_TOKENS
 
     @property
     def estimated_tokens(self) -> int:

@@ -14,7 +14,11 @@ from app.llm.provider import ChatRequest, PromptFor
 from app.llm.special_tokens import as_text
 from app.llm.tools import Toolbox
 
-THE_REQUESTS_OWN = {FailureKind.BAD_REQUEST, FailureKind.CONTEXT_LENGTH}
+THE_REQUESTS_OWN = {
+    FailureKind.BAD_REQUEST,
+    FailureKind.CONTEXT_LENGTH,
+    FailureKind.SPENDING_LIMIT,
+}
 
 
 @dataclass

@@ -6,7 +6,8 @@ cannot be written now is kept and written with the next call.
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from queue import SimpleQueue
 
 import structlog
 
+from app.llm.budget import Booking
 from app.llm.ledger import SUCCESS, Entry, Ledger
 
 FILE_NAME = "ledger.db"
@@ -29,6 +31,15 @@ CREATE TABLE IF NOT EXISTS spending (
     cost_usd REAL NOT NULL, saved_usd REAL NOT NULL,
     PRIMARY KEY (day, ai, model)
 ) WITHOUT ROWID
+"""
+_BOOKED = """
+CREATE TABLE IF NOT EXISTS booked (
+    day TEXT NOT NULL, account TEXT NOT NULL, usd REAL NOT NULL, PRIMARY KEY (day, account)
+) WITHOUT ROWID
+"""
+_BOOK = """
+INSERT INTO booked (day, account, usd) VALUES (?, ?, ?)
+ON CONFLICT (day, account) DO UPDATE SET usd = usd + excluded.usd
 """
 _FIGURES = (
     "calls", "failed", "unpriced", "input_tokens", "output_tokens", "cost_usd", "saved_usd",
@@ -75,8 +86,12 @@ class _Unwritten:
     """Calls added up until they are written."""
 
     rows: dict[tuple[str, str, str], Spending] = field(default_factory=dict)
+    booked: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry | Booking) -> None:
+        if isinstance(entry, Booking):
+            self.booked[entry.day, entry.account] += entry.usd
+            return
         day = datetime.now(UTC).date().isoformat()
         key = day, entry.ai, entry.model
         self.rows.setdefault(key, Spending(*key)).add(entry)
@@ -84,15 +99,26 @@ class _Unwritten:
 
 @contextmanager
 def recording(data_dir: Path, ledger: Ledger) -> Iterator[None]:
-    """Record every call of `ledger` for the length of the block; all is written at its end."""
-    calls: SimpleQueue[Entry | None] = SimpleQueue()
+    """Record every call of `ledger` for the length of the block; all is written at its end.
+
+    Its budget goes on from what was spent today, and what calls have reserved counts as
+    spent until they are settled: also where the process is killed before.
+    """
+    calls: SimpleQueue[Entry | Booking | None] = SimpleQueue()
+    budget = ledger.budget
+    try:
+        budget.remember(booked(data_dir, budget.today))
+    except sqlite3.Error as error:
+        logger.warning("the day's limit begins at 0: the ledger cannot be read", reason=str(error))
     writer = threading.Thread(target=_write, args=(data_dir / FILE_NAME, calls), name="spending")
     writer.start()
     ledger.listeners.append(calls.put)
+    budget.listeners.append(calls.put)
     try:
         yield
     finally:
         ledger.listeners.remove(calls.put)
+        budget.listeners.remove(calls.put)
         calls.put(None)
         writer.join()
 
@@ -116,7 +142,20 @@ def spending(data_dir: Path, days: int) -> list[Spending]:
         return [Spending(*row) for row in rows]
 
 
-def _write(path: Path, calls: SimpleQueue[Entry | None]) -> None:
+def booked(data_dir: Path, day: str) -> dict[str, float]:
+    """US dollars spent that day by account, reservations that were never settled among them.
+
+    Raises `sqlite3.Error` when the file is there and cannot be read.
+    """
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection, connection:
+        connection.execute(_BOOKED)  # an earlier version kept none
+        return dict(connection.execute("SELECT account, usd FROM booked WHERE day = ?", (day,)))
+
+
+def _write(path: Path, calls: SimpleQueue[Entry | Booking | None]) -> None:
     unwritten = _Unwritten()
     open_ended = True
     while open_ended:
@@ -126,30 +165,37 @@ def _write(path: Path, calls: SimpleQueue[Entry | None]) -> None:
             else:
                 unwritten.add(entry)
         try:
-            _add(path, unwritten.rows.values())
+            _add(path, unwritten)
         except (sqlite3.Error, OSError) as error:
             logger.warning(
                 "what was spent could not be recorded", file=str(path), reason=str(error)
             )
         else:
             unwritten.rows.clear()
+            unwritten.booked.clear()
 
 
-def _waiting(calls: SimpleQueue[Entry | None]) -> Iterator[Entry | None]:
+def _waiting(
+    calls: SimpleQueue[Entry | Booking | None],
+) -> Iterator[Entry | Booking | None]:
     """The next call, waited for, and those that have come in meanwhile."""
     yield calls.get()
     while not calls.empty():
         yield calls.get()
 
 
-def _add(path: Path, rows: Iterable[Spending]) -> None:
+def _add(path: Path, unwritten: _Unwritten) -> None:
     values = [
-        (row.day, row.ai, row.model, *(getattr(row, name) for name in _FIGURES)) for row in rows
+        (row.day, row.ai, row.model, *(getattr(row, name) for name in _FIGURES))
+        for row in unwritten.rows.values()
     ]
-    if not values:
+    sums = [(day, account, usd) for (day, account), usd in unwritten.booked.items()]
+    if not values and not sums:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection, connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(_SCHEMA)
+        connection.execute(_BOOKED)
         connection.executemany(_ADD, values)
+        connection.executemany(_BOOK, sums)
