@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.access.keyring import Keyring, open_keyring
+from app.access.rates import Rates
 from app.api import ai_sdk, chat, console, documents, health, openai_compat, pages, search
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.authentication import AuthenticationMiddleware
@@ -21,6 +22,7 @@ from app.api.callers import is_loopback
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
 from app.api.openapi import DescribedFastAPI, operation_id
+from app.api.rate_limits import RateLimitMiddleware
 from app.api.startup_errors import StartupErrorMiddleware
 from app.chat.service import ChatService
 from app.errors import ConfigurationError
@@ -82,6 +84,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
                 keyring=keyring,
                 allow_no_keys=used.allow_no_keys,
+                rates=Rates(used),
+                trusted_proxies=used.trusted_networks,
                 max_upload_bytes=used.max_upload_bytes,
                 data_dir=used.data_dir,
                 recent_calls=recent_calls,
@@ -101,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(AdmissionMiddleware)
+    app.add_middleware(RateLimitMiddleware)
     app.add_middleware(AuthenticationMiddleware)
     app.add_middleware(CorrelationIdMiddleware)
     app.add_middleware(StartupErrorMiddleware)

@@ -4,6 +4,7 @@ The values are documented, one by one, in `.env.example`.
 """
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -53,6 +55,7 @@ ApiKey = Annotated[SecretStr, AfterValidator(_key)]
 CallerKeys = Annotated[SecretStr, AfterValidator(_caller_keys)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+PerMinute = Annotated[int, Field(ge=1)]
 Dollars = Annotated[float, Field(ge=0, le=1000)]
 
 
@@ -93,6 +96,11 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     api_keys: CallerKeys | None = None
     allow_no_keys: bool = False
+    trusted_proxies: str = ""
+    requests_per_minute_per_key: PerMinute = 600
+    requests_per_minute_per_address: PerMinute = 120
+    tokens_per_minute_per_key: PerMinute = 2_000_000
+    tokens_per_minute_per_address: PerMinute = 400_000
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
     max_upload_bytes: Annotated[int, Field(ge=1, le=20 * 1024**2)] = 20 * 1024**2
@@ -113,6 +121,18 @@ class Settings(BaseSettings):
     llama_price_output: Dollars | None = None
     haiku_price_input: Dollars | None = None
     haiku_price_output: Dollars | None = None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for part in filter(None, value.split(",")):
+            ip_network(part.strip())
+        return value
+
+    @property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of `trusted_proxies`."""
+        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part)
 
     @model_validator(mode="after")
     def _whole_embedder(self) -> Self:

@@ -35,7 +35,7 @@ class AuthenticationMiddleware:
         caller = identified(HTTPConnection(scope), keyring, allow_no_keys=allow_no_keys)
         scope["state"]["caller"] = caller
         key = caller.key if caller else None
-        payer.set(Payer(key.name, key.daily_usd) if key else None)
+        payer.set(Payer(key.name, key.daily_usd) if key else Payer(None, None))
         if caller is None and not _is_open(scope["path"]):
             detail = NO_KEYS_YET if keyring.empty else KEY_NEEDED
             await refusal(scope["path"], 401, detail, _REFUSED)(scope, receive, send)

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from app.access.keyring import Keyring
+from app.access.keyring import OWN_KEY_NAME, Keyring
 from app.access.keys import EVERY_SCOPE, Key, KeyScope
 from app.retrieval.records import PUBLIC
 
@@ -40,6 +40,11 @@ class Caller:
         return scope in self.scopes or KeyScope.ADMIN in self.scopes
 
     @property
+    def is_at_machine(self) -> bool:
+        """Whether it is the machine's own user, who may do everything and needs no key."""
+        return self.key is None and KeyScope.ADMIN in self.scopes
+
+    @property
     def groups(self) -> frozenset[str]:
         """The access groups whose documents are read."""
         return frozenset({PUBLIC}) | (self.key.groups if self.key else frozenset())
@@ -51,9 +56,9 @@ def identified(request: HTTPConnection, keyring: Keyring, *, allow_no_keys: bool
     While there are no keys at all, what a client sends for one makes no difference.
     """
     key = keyring.find(_bearer(request))
-    if key is not None:
+    if key is not None and key.name != OWN_KEY_NAME:
         return Caller(key, key.scopes)
-    if keyring.empty and is_at_machine(request):
+    if key or (keyring.empty and is_at_machine(request)):
         return Caller(None, EVERY_SCOPE)
     if keyring.empty and allow_no_keys:
         return Caller(None, frozenset({KeyScope.CHAT}))

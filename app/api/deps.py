@@ -7,8 +7,10 @@ from fastapi import Depends, Request
 
 from app.access.keyring import Keyring
 from app.access.keys import KeyScope
+from app.access.rates import Rates
 from app.api.admission import Admission
 from app.api.callers import Caller
+from app.api.rate_limits import Networks
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.ops.recent_calls import RecentCalls
@@ -24,6 +26,8 @@ class Resources(TypedDict):
     admission: Admission
     keyring: Keyring
     allow_no_keys: bool
+    rates: Rates
+    trusted_proxies: Networks
     max_upload_bytes: int
     data_dir: Path
     recent_calls: RecentCalls

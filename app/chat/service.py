@@ -118,6 +118,9 @@ class ChatService:
 
     async def _events(self, turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
         started = time.perf_counter()
+        # Before the search, which may have a model rewrite the question.
+        least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
+        self._client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
         begun = self._client.begin()
         found, degraded = await self._search(turn, begun)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)

@@ -16,12 +16,16 @@ SERVICE = ""
 """The account that every call is booked on; the others are keys' names."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payer:
-    """On whose account calls are booked beside the service's. `daily_usd` is its limit, if any."""
+    """Who asks. Calls are booked on the account `name` too, whose limit is `daily_usd`, if any.
 
-    name: str
+    `tokens` is what this one request's calls have read and written so far.
+    """
+
+    name: str | None
     daily_usd: float | None
+    tokens: int = 0
 
 
 payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
@@ -92,9 +96,9 @@ class Budget:
         """
         self._turn_the_page()
         paying = payer.get()
-        accounts = (SERVICE, paying.name) if paying else (SERVICE,)
+        accounts = (SERVICE, paying.name) if paying and paying.name else (SERVICE,)
         self._check(SERVICE, self._limit_usd, "the service", most_usd)
-        if paying:
+        if paying and paying.name:
             self._check(paying.name, paying.daily_usd, "this key", most_usd)
         reserved = most_usd or 0.0
         self.book(self._day, accounts, reserved)

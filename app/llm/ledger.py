@@ -8,7 +8,7 @@ from typing import Final
 
 from app.errors import FailureKind
 from app.events import Usage
-from app.llm.budget import Budget
+from app.llm.budget import Budget, payer
 from app.llm.pricing import PriceList
 
 LATENCY_WINDOW = 500
@@ -107,6 +107,8 @@ class Ledger:
         """Add a call. Unknown costs add nothing."""
         (self.asides if entry.aside else self.outcomes)[entry.ai, entry.outcome] += 1
         self.cost_usd += entry.cost_usd or 0.0
+        if paying := payer.get():
+            paying.tokens += entry.usage.input_tokens + entry.usage.output_tokens
         self.saved_usd += entry.saved_usd or 0.0
         if entry.ttft_ms is not None and not entry.aside:
             window = self._ttft_ms.setdefault(entry.ai, deque(maxlen=LATENCY_WINDOW))

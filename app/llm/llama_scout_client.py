@@ -194,6 +194,14 @@ class LlamaScoutClient:
         self.ledger.turns += 1
         return Begun(asyncio.get_running_loop().time() + self._limits.total_s)
 
+    def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
+        """Raises `ProviderError` where not even so much fits any model that would be asked."""
+        sides, _ = self._plan(model, has_tools=bool(toolbox.tools))
+        request = ChatRequest(least.messages, least.system, max_tokens)
+        refusals = [_too_long(request, side) for side in sides]
+        if refusals and (refusal := refusals[-1]) and all(refusals):
+            raise refusal
+
     async def ask_aside(
         self, prompt: Prompt, max_tokens: int, limit_s: float, begun: Begun
     ) -> str | None:
@@ -245,13 +253,8 @@ class LlamaScoutClient:
     def _call(self, turn: Turn, side: Side, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
         """The events of one call, or None with the failure noted where none may be made."""
         request = turn.request_for(side)
-        excess = request.estimated_tokens - side.context_tokens
-        if excess > 0:
-            turn.failures[side.ai] = ProviderError(
-                FailureKind.CONTEXT_LENGTH,
-                f"the conversation is about {excess} tokens over the window of {side.ai}, "
-                f"{side.context_tokens} tokens",
-            )
+        if too_long := _too_long(request, side):
+            turn.failures[side.ai] = too_long
             return None
         has_another = side is not turn.sides[-1]
         if has_another and (silent := turn.begun.silent.get(side.ai)):
@@ -319,6 +322,17 @@ class LlamaScoutClient:
         if has_tools and self.haiku:
             return [self.haiku], "tool_calling"
         return usable, None
+
+
+def _too_long(request: ChatRequest, side: Side) -> ProviderError | None:
+    excess = request.estimated_tokens - side.context_tokens
+    if excess <= 0:
+        return None
+    return ProviderError(
+        FailureKind.CONTEXT_LENGTH,
+        f"the conversation is about {excess} tokens over the window of {side.ai}, "
+        f"{side.context_tokens} tokens",
+    )
 
 
 async def _check_key(side: Side) -> None:

@@ -1,0 +1,76 @@
+"""Answers 429 to what is over a limit of requests or tokens a minute, before it takes a place."""
+
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.access.rates import Rates
+from app.api.callers import Caller
+from app.api.errors import refusal
+from app.llm.budget import payer
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_OF_ONE_CLIENT = 64
+"""The bits of an IPv6 address that tell clients apart: one of them has all addresses below."""
+
+
+class RateLimitMiddleware:
+    """Counts what callers ask and use; who sits at this machine has no limit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is within the limits, and count what it has used when it has ended."""
+        caller: Caller | None = scope["state"].get("caller") if scope["type"] == "http" else None
+        if caller is None or caller.is_at_machine:
+            await self._app(scope, receive, send)
+            return
+        rates: Rates = scope["state"]["rates"]
+        address = client_address(HTTPConnection(scope), scope["state"]["trusted_proxies"])
+        if over := await rates.admit(caller.key, address):
+            wait = over.retry_after_s
+            detail = f"over the limit of {over.limit}; try again in {wait} s"
+            headers = {"Retry-After": str(wait), "Connection": "close"}
+            await refusal(scope["path"], 429, detail, headers)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            paying = payer.get()
+            if paying and paying.tokens:
+                await rates.used(caller.key, address, paying.tokens)
+
+
+def client_address(request: HTTPConnection, trusted: Networks) -> str:
+    """Where a request comes from: the peer, or what a trusted proxy says in `Fly-Client-IP`.
+
+    Anybody can send that header, and `X-Forwarded-For`: from any other peer neither counts.
+    """
+    peer = request.client.host if request.client else ""
+    told = request.headers.getlist("fly-client-ip")
+    if told and _is_in(peer, trusted):
+        return _client_of(told[-1]) or _client_of(peer) or peer
+    return _client_of(peer) or peer
+
+
+def _is_in(host: str, networks: Networks) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return any((mapped or address) in network for network in networks)
+
+
+def _client_of(host: str) -> str | None:
+    """The address, of IPv6 the part that is one client's; None for what is none."""
+    try:
+        address = ip_address(host.strip())
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
+        return str(IPv6Network((int(address), _OF_ONE_CLIENT), strict=False))
+    return str(address)
