@@ -23,7 +23,7 @@ BYTES_PER_S = 100_000
 
 
 class BodyLimitMiddleware:
-    """Raises a 413 or a 408 inside the application when a body is too long, or too slow."""
+    """Raises a 413, 408 or 415 in the application for a body too long, too slow, or packed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,9 +40,14 @@ class BodyLimitMiddleware:
         deadline = asyncio.get_running_loop().time() + limit_s
         arriving = has_body(scope)
         received = 0
+        # Unpacked, its length would be anybody's guess.
+        packed = dict(scope["headers"]).get(b"content-encoding", b"").strip().lower()
+        packed = b"" if packed == b"identity" else packed
 
         async def bounded_receive() -> Message:
             nonlocal arriving, received
+            if packed:
+                raise _not_unpacked(packed)
             if _declared_length(scope) > limit:
                 raise _too_large(limit)
             try:
@@ -72,6 +77,11 @@ def _declared_length(scope: Scope) -> int:
 
 def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, f"the body is longer than {limit} bytes")
+
+
+def _not_unpacked(encoding: bytes) -> HTTPException:
+    shown = encoding.decode("latin-1")[:20]
+    return HTTPException(415, f"send the body as it is, without content-encoding: {shown!r}")
 
 
 def _too_slow(limit_s: float) -> HTTPException:
