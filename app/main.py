@@ -21,6 +21,7 @@ from app.api.body_limit import BodyLimitMiddleware
 from app.api.callers import is_loopback
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
+from app.api.headers import CorsMiddleware, SecurityHeadersMiddleware
 from app.api.openapi import DescribedFastAPI, operation_id
 from app.api.rate_limits import RateLimitMiddleware
 from app.api.startup_errors import StartupErrorMiddleware
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
                 keyring=keyring,
                 allow_no_keys=used.allow_no_keys,
+                cors_origins=used.allowed_origins,
                 rates=Rates(used),
                 trusted_proxies=used.trusted_networks,
                 max_upload_bytes=used.max_upload_bytes,
@@ -101,12 +103,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry=_TRACES_ALONE,
         # A redirect would take its host from the caller's header.
         redirect_slashes=False,
+        # Their scripts come from another host; the description itself is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
     )
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(AdmissionMiddleware)
     app.add_middleware(RateLimitMiddleware)
     app.add_middleware(AuthenticationMiddleware)
+    app.add_middleware(CorsMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(CorrelationIdMiddleware)
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)

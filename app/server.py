@@ -4,16 +4,20 @@ uvicorn alone closes its port at once, so that new callers meet a refused connec
 readiness check cannot say why.
 """
 
+import asyncio
 import signal
 import time
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.admission import Admission
 from app.settings import Settings
 
+HEAD_LIMIT_S = 20.0
+"""For the head of a request, from the connection or its first byte on."""
 LAST_BYTES_S = 5
 """For connections that are still open once nothing is under way."""
 
@@ -25,11 +29,46 @@ def server_config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         log_config=None,
+        http=PromptProtocol,
         server_header=False,
         # Anybody can send X-Forwarded-For; whose word counts is the application's to say.
         proxy_headers=False,
         timeout_graceful_shutdown=LAST_BYTES_S,
     )
+
+
+class PromptProtocol(HttpToolsProtocol):
+    """uvicorn's, but for clients that never end a request's head: it would wait for ever."""
+
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A first request is due."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        """A request has begun."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """Its head is there."""
+        self._head_is_there()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is due any more."""
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._head_is_there()
+        self._head_due = self.loop.call_later(HEAD_LIMIT_S, self.transport.close)
+
+    def _head_is_there(self) -> None:
+        if self._head_due:
+            self._head_due.cancel()
 
 
 class DrainingServer(uvicorn.Server):

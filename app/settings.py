@@ -40,6 +40,10 @@ def _key(value: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def _caller_keys(value: SecretStr) -> SecretStr:
     entries = [entry.strip() for entry in value.get_secret_value().split(",")]
     for n, entry in enumerate(entries, 1):
@@ -96,6 +100,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     api_keys: CallerKeys | None = None
     allow_no_keys: bool = False
+    cors_origins: str = ""
     trusted_proxies: str = ""
     requests_per_minute_per_key: PerMinute = 600
     requests_per_minute_per_address: PerMinute = 120
@@ -122,17 +127,30 @@ class Settings(BaseSettings):
     haiku_price_input: Dollars | None = None
     haiku_price_output: Dollars | None = None
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in _parts(value):
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+                raise ValueError(f"{origin:.100}: expected an origin such as https://example.org")
+        return value
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return _parts(self.cors_origins)
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str) -> str:
-        for part in filter(None, value.split(",")):
-            ip_network(part.strip())
+        for part in _parts(value):
+            ip_network(part)
         return value
 
     @property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of `trusted_proxies`."""
-        return tuple(ip_network(part.strip()) for part in self.trusted_proxies.split(",") if part)
+        return tuple(ip_network(part) for part in _parts(self.trusted_proxies))
 
     @model_validator(mode="after")
     def _whole_embedder(self) -> Self:

@@ -20,7 +20,7 @@ from app.settings import Settings
 
 def settings_for(data_dir: Path, **values: Any) -> Settings:
     """Settings from these values alone: no environment, no `.env`."""
-    return Settings(_env_file=None, data_dir=data_dir, log_format="json", **values)
+    return Settings(_env_file=None, data_dir=data_dir, **{"log_format": "json", **values})
 
 
 @asynccontextmanager

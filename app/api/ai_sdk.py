@@ -13,6 +13,7 @@ from app.api.examples import UI_CHAT
 from app.api.files import DataUrl, require_few
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
 from app.api.streaming import EventStream, resumed, while_connected
+from app.api.strict_json import StrictJsonRoute
 from app.api.turns import up_to_content
 from app.chat.service import Turn
 from app.events import Message
@@ -20,7 +21,7 @@ from app.media.decoder import Pictures, decoded, shown
 from app.wire.sse import KEEP_ALIVE
 from app.wire.ui_messages import HEADERS, ui_chunks
 
-router = APIRouter(prefix="/api", dependencies=[needs(KeyScope.CHAT)])
+router = APIRouter(route_class=StrictJsonRoute, prefix="/api", dependencies=[needs(KeyScope.CHAT)])
 
 MAX_PARTS = 1_000
 """Of one message: an answer with fifty sources and ten tools has some seventy."""

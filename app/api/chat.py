@@ -12,12 +12,13 @@ from app.api.deps import ChatServiceDep
 from app.api.examples import CHAT
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
+from app.api.strict_json import StrictJsonRoute
 from app.api.turns import folded, up_to_content
 from app.media.decoder import decoded
 from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
 
-router = APIRouter(dependencies=[needs(KeyScope.CHAT)])
+router = APIRouter(route_class=StrictJsonRoute, dependencies=[needs(KeyScope.CHAT)])
 
 _STREAM_DESCRIPTION = (
     "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, `tool` for each of the "

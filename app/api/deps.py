@@ -26,6 +26,7 @@ class Resources(TypedDict):
     admission: Admission
     keyring: Keyring
     allow_no_keys: bool
+    cors_origins: tuple[str, ...]
     rates: Rates
     trusted_proxies: Networks
     max_upload_bytes: int

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from app.api.headers import EVERYWHERE
 from app.errors import (
     AnswerUnavailable,
     DocumentRejected,
@@ -37,7 +38,7 @@ logger = structlog.get_logger(__name__)
 
 SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
 MAX_ERRORS = 20
-_KEPT = ("retry-after", "www-authenticate", "connection")
+_KEPT = {"retry-after", "www-authenticate", "connection", *map(str.lower, EVERYWHERE)}
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads it; nginx's number, for what counts answers by their status."""
 
@@ -106,8 +107,6 @@ async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
     found = error.errors()[:MAX_ERRORS]
-    if found[0]["type"] == "json_invalid":
-        return problem(400, f"the body is not valid JSON at byte {found[0]['loc'][-1]}")
     given = request.headers.get("content-type", "")
     if found[0]["loc"] == ("body",) and not given.startswith("application/json"):
         return problem(415, "send JSON, with the header content-type: application/json")
@@ -166,7 +165,9 @@ async def _left(_: Request, __: ClientDisconnect) -> Response:
 
 async def _crashed(_: Request, error: Exception) -> JSONResponse:
     logger.error("unhandled error", exc_info=error)
-    return problem(500, "an error of the service; quote the request id when you report it")
+    detail = "an error of the service; quote the request id when you report it"
+    # Sent from outside of all middleware.
+    return problem(500, detail, headers=EVERYWHERE)
 
 
 _HANDLERS: dict[type[Exception], Handler] = {

@@ -14,6 +14,7 @@ from app.api.deps import ChatServiceDep, ClientDep
 from app.api.examples import COMPLETIONS
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, resumed, while_connected
+from app.api.strict_json import StrictJsonRoute
 from app.api.turns import folded, up_to_content
 from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
@@ -23,7 +24,7 @@ from app.media.decoder import decoded
 from app.wire.openai import chunks, completion
 from app.wire.sse import KEEP_ALIVE
 
-router = APIRouter(prefix="/v1", dependencies=[needs(KeyScope.CHAT)])
+router = APIRouter(route_class=StrictJsonRoute, prefix="/v1", dependencies=[needs(KeyScope.CHAT)])
 
 ZANTARA = "zantara"
 MODELS = (ZANTARA, "llama-scout", "haiku")

@@ -7,11 +7,19 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from app.api.authentication import OPEN
 from app.events import AiName
 from app.wire.answer import AnswerFacts, Source, ToolUse
 
 REFERENCE = "#/components/schemas/"
 PROBLEM = "application/problem+json"
+
+
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Of `zantara keys create`. Without any key the machine itself needs none.",
+}
 
 
 class FieldError(BaseModel):
@@ -116,9 +124,13 @@ def _complete(described: dict[str, Any]) -> None:
     described["components"]["schemas"] |= schemas["$defs"]
     for name in ("HTTPValidationError", "ValidationError"):
         described["components"]["schemas"].pop(name, None)
+    described["components"]["securitySchemes"] = {"key": _KEY}
+    described["security"] = [{"key": []}]
     for path, operations in described["paths"].items():
         failure = _failure(path)
         for operation in operations.values():
+            if path in OPEN:
+                operation["security"] = []
             responses = operation["responses"]
             responses.pop("422", None)
             for status, response in responses.items():

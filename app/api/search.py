@@ -11,11 +11,12 @@ from app.api.callers import needs
 from app.api.deps import GroupsDep, KnowledgeBaseDep
 from app.api.examples import SEARCH
 from app.api.schemas import Body, FiltersIn, LanguageCode, says_something
+from app.api.strict_json import StrictJsonRoute
 from app.chat.service import DEFAULT_TOP_K
 from app.events import ChunkKind, Jurisdiction, Passage
 from app.retrieval.knowledge_base import MAX_QUESTION_CHARACTERS, MAX_TOP_K
 
-router = APIRouter(dependencies=[needs(KeyScope.CHAT)])
+router = APIRouter(route_class=StrictJsonRoute, dependencies=[needs(KeyScope.CHAT)])
 
 Query = Annotated[str, Field(max_length=MAX_QUESTION_CHARACTERS), AfterValidator(says_something)]
 

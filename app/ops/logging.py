@@ -1,6 +1,7 @@
 """Structured logs on standard error: pretty for a person, JSON for a machine."""
 
 import logging
+import re
 import sys
 from typing import Any, Literal
 
@@ -8,6 +9,8 @@ import msgspec
 import structlog
 from asgi_correlation_id import correlation_id
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure_logging(log_format: Literal["json", "console"]) -> None:
@@ -48,17 +51,26 @@ def _renderers(log_format: Literal["json", "console"]) -> list[Processor]:
     # Without the local variables that both show by default: those hold keys and prompts.
     if log_format == "console":
         return [
+            _one_line,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 pad_event_to=0,
                 exception_formatter=structlog.dev.plain_traceback,
-            )
+            ),
         ]
     transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
         structlog.processors.ExceptionRenderer(transformer),
         structlog.processors.JSONRenderer(_to_json),
     ]
+
+
+def _one_line(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
+    """Line breaks and a terminal's codes as text, as JSON has them: they may be a stranger's."""
+    for name, value in record.items():
+        if isinstance(value, str):
+            record[name] = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], value)
+    return record
 
 
 def _to_json(record: EventDict, **_: Any) -> str:
