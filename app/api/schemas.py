@@ -21,6 +21,10 @@ MAX_TOKENS = 8192
 """More is clamped to this: an answer of over twenty pages is a mistake, not a wish."""
 
 
+MAX_ANSWER_CHARS = MAX_TOKENS * 16
+"""More than `MAX_TOKENS` come to in any language."""
+
+
 def clamp_tokens(value: int) -> int:
     """At most `MAX_TOKENS`."""
     return min(value, MAX_TOKENS)
@@ -152,7 +156,9 @@ class ChatIn(TurnOptions):
         default=False, description="Server-sent events instead of one JSON object."
     )
 
-    continue_from: Annotated[str, Field(min_length=1, max_length=MAX_CHARS)] | None = Field(
+    continue_from: (
+        Annotated[str, Field(max_length=MAX_ANSWER_CHARS), AfterValidator(says_something)] | None
+    ) = Field(
         default=None,
         description="The `answer_so_far` of an `error` event, with the question sent again: "
         "Haiku goes on from its last word, and only what it adds is sent.",

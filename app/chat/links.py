@@ -103,10 +103,15 @@ class LinkFilter:
         return _SPACED.get(kind) or ("" if kind == "scheme" else f"{token[0]} ")
 
 
-async def without_strange_links(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-    """A turn's events, whose text links to nothing but the turn's own sources."""
+async def without_strange_links(
+    events: AsyncGenerator[Event], before: str = ""
+) -> AsyncGenerator[Event]:
+    """A turn's events, whose text links to nothing but the turn's own sources.
+
+    `before` is what the caller had of the answer already.
+    """
     links = LinkFilter()
-    said: list[str] = []
+    said = [before]
     async with aclosing(events):
         async for event in events:
             match event:

@@ -114,7 +114,7 @@ class ChatService:
         Raises, before the first event that has content, `AnswerUnavailable` when
         nothing could answer and `ProviderError` when the model refused the content.
         """
-        return without_strange_links(self._events(turn, whole=whole))
+        return without_strange_links(self._events(turn, whole=whole), turn.continue_from)
 
     async def _events(self, turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
         started = time.perf_counter()

@@ -77,6 +77,8 @@ class Attempt:
     reason: str | None = None
     whole: bool = False
     aside: bool = False
+    overtaken: bool = False
+    """Given up for another model's, which began later and spoke first."""
     _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
     _written: int = field(default=0, init=False)
@@ -194,7 +196,10 @@ class Attempt:
             _log_success(self.side.ai, finished, aside=self.aside)
         else:
             outcome = CANCELLED if left else CRASHED
-            self.permit.abandoned()
+            if self.overtaken:
+                self.permit.overtaken()
+            else:
+                self.permit.abandoned()
         if self.side.circuit.state is CircuitState.OPEN is not state_before:
             _log_left_alone(self.side, outcome)
         self.ledger.record(
@@ -228,7 +233,8 @@ class Attempt:
         if reported is not None:
             least = written if reported.estimated else 0
             return replace(reported, output_tokens=max(reported.output_tokens, least))
-        refused = failure and not self._written and failure.kind not in _MAY_HAVE_READ_THE_PROMPT
+        read_it = failure and (failure.kind in _MAY_HAVE_READ_THE_PROMPT or failure.status == 200)
+        refused = failure and not self._written and not read_it
         if refused or not self._bill.sent:
             return Usage(0, 0)
         read = self.request.characters // CHARACTERS_PER_TOKEN

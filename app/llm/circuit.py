@@ -69,6 +69,7 @@ class Circuit:
         self._cool_down_s = COOL_DOWN_S
         self._probe: Permit | None = None
         self._unanswered_checks = 0
+        self._key_refused_at = 0.0
 
     @property
     def state(self) -> CircuitState:
@@ -108,7 +109,7 @@ class Circuit:
             return
         self._unanswered_checks = 0
         healed = self._key_is_bad and state is KeyState.VALID
-        self.key_state = state
+        self._know_key(state)
         if healed:
             self._close()
 
@@ -116,11 +117,19 @@ class Circuit:
     def _key_is_bad(self) -> bool:
         return self.key_state in (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
-    def _settle(self, permit: "Permit", error: ProviderError | None, *, slow: bool) -> None:
+    def _know_key(self, state: KeyState) -> None:
+        self.key_state = state
+        if self._key_is_bad:
+            self._key_refused_at = self._clock()
+
+    def _settle(
+        self, permit: "Permit", error: ProviderError | None, *, slow: bool, spoke: bool = True
+    ) -> None:
         is_probe = permit is self._probe
         if is_probe:
             self._probe = None
-        if error is None:
+        # A call that began before the key was refused says nothing of it now.
+        if spoke and error is None and permit.began >= self._key_refused_at:
             self.key_state = KeyState.VALID
         well = error is None and not slow
         self._went_well.append(well)
@@ -146,7 +155,7 @@ class Circuit:
         # A 402 that says when to come back is a budget in flight, not a spent credit.
         transient = error.kind is FailureKind.PAYMENT and error.retry_after_s is not None
         if error.kind in _KEY_FAULTS and not transient:
-            self.key_state = _KEY_FAULTS[error.kind]
+            self._know_key(_KEY_FAULTS[error.kind])
         if error.kind is FailureKind.PAYMENT and not transient:
             self._open_for(MAX_COOL_DOWN_S)
         if error.retry_after_s is not None:
@@ -174,6 +183,7 @@ class Permit:
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
+        self.began = circuit._clock()
 
     def succeeded(self, *, slow: bool = False) -> None:
         """The call gave an answer; a slow one counts against the provider all the same."""
@@ -185,6 +195,10 @@ class Permit:
             self.abandoned()
         else:
             self._circuit._settle(self, error, slow=False)
+
+    def overtaken(self) -> None:
+        """The call was given up for another model's, which began later and spoke first."""
+        self._circuit._settle(self, None, slow=True, spoke=False)
 
     def abandoned(self) -> None:
         """The call says nothing of the provider: its caller left, or it was not made."""

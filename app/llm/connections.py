@@ -1,16 +1,22 @@
 """The connections to a model's API: kept ones, and what of a call is noted on its bill."""
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import SimpleNamespace
 
 import aiohttp
+import structlog
 
 from app.llm.provider import Bill
 
 MAX_CONNECTIONS = 2000
 KEEP_ALIVE_S = 30.0
+CLOSED_WHILE_IDLE_S = 1.0
+"""A round trip to a server that has closed a connection, on a busy machine."""
+
+logger = structlog.get_logger(__name__)
 
 billed_to: ContextVar[Bill | None] = ContextVar("billed_to", default=None)
 """The bill of the call that this task is about to make: aiohttp traces in the caller's context."""
@@ -63,14 +69,18 @@ async def _note_new(
 async def _sent_again(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request again that a kept connection lost, until it goes over a new one.
+    """Send a request once more that a kept connection lost at once.
 
     A server closes idle connections when it likes; that is no fault of the model's, and
-    aiohttp itself sends again what is not a POST. Each kept connection is lost once.
+    aiohttp itself sends again what is not a POST. A server that had the request for longer
+    may have read it.
     """
-    while True:
-        try:
-            return await handler(request)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not _kept.get():
-                raise
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        return await handler(request)
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        if not _kept.get() or clock() - began > CLOSED_WHILE_IDLE_S:
+            raise
+    logger.info("a kept connection was closed: the request is sent once more")
+    return await handler(request)

@@ -13,8 +13,16 @@ from app.errors import FailureKind, ProviderError
 from app.events import Message, TextDelta
 from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Content, ToolCallGrows
 
-OPENING_CHARACTERS = 32
-"""A continuation that begins with so many characters of what was said begins anew."""
+OPENING_LETTERS = 32
+"""Of what was said, letters and figures alone: a continuation that holds them begins anew."""
+LEAD_IN_LETTERS = 24
+"""What may stand before it: "Certo! Ecco la risposta:"."""
+REPEATED_LETTERS = 5
+"""A continuation that begins with so many that were said last says them twice."""
+_LEAST_OPENING = 8
+_LEAST_CUT_OFF = 4
+# An answer with room left must not be cut for the sake of an estimate.
+_LEAST_LEFT = 1 / 4
 BEGINS_ANEW = "the answer begins anew instead of going on"
 
 
@@ -22,35 +30,61 @@ def continuation(request: ChatRequest, said: str) -> ChatRequest:
     """The request that has `said` continued, within what is left of its tokens."""
     left = request.max_tokens - len(said) // CHARACTERS_PER_TOKEN
     messages = [*request.messages, Message("assistant", said.rstrip())]
-    return replace(request, messages=messages, max_tokens=max(left, 1), said=said)
+    least = max(1, int(request.max_tokens * _LEAST_LEFT))
+    return replace(request, messages=messages, max_tokens=max(left, least), said=said)
 
 
 async def joined(events: AsyncGenerator[Content], said: str) -> AsyncGenerator[Content]:
     """The continuation's events, without the white space that ended `said` already.
 
-    Its text is held back while it might still be the beginning of `said` again.
-    Raises `ProviderError` (seam) where it begins anew or goes on within a word that
-    had ended.
+    Its text is held back until enough of it is there to tell that it does not begin anew.
+    Raises `ProviderError` (seam) where it does, where it says the last words once more, or
+    goes on within a word that had ended.
     """
     held_back: str | None = ""
-    opening = said.strip()[:OPENING_CHARACTERS]
+    enough = LEAD_IN_LETTERS + OPENING_LETTERS
     async with aclosing(events):
         async for event in events:
             if held_back is not None and isinstance(event, TextDelta):
                 held_back += event.text
-                begun = held_back.lstrip()
-                if opening.startswith(begun) and begun != opening:
+                if len(_letters(held_back)) < enough:
                     continue
-                if begun.startswith(opening):
-                    raise ProviderError(FailureKind.SEAM, BEGINS_ANEW)
                 event, held_back = TextDelta(_rest(held_back, said)), None
             elif held_back and not isinstance(event, ToolCallGrows):
-                raise ProviderError(FailureKind.SEAM, BEGINS_ANEW)
+                yield TextDelta(_rest(held_back, said))
+                held_back = None
             yield event
+
+
+def _letters(text: str) -> str:
+    """What stays the same when only case, spaces or Markdown change."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _begins_anew(text: str, said: str) -> bool:
+    opening, begun = _letters(said)[:OPENING_LETTERS], _letters(text)
+    if len(opening) < _LEAST_OPENING:
+        return bool(opening) and begun.startswith(opening)
+    # Cut off by the end of the answer it is still the beginning.
+    return opening in begun or (len(begun) >= _LEAST_CUT_OFF and opening.startswith(begun))
+
+
+def _repeats(text: str, said: str) -> bool:
+    last, begun = _letters(said)[-OPENING_LETTERS:], _letters(text)
+    longest = min(len(last), len(begun))
+    # Not figures alone: a long number may well go on with the zeros that it ended in.
+    return any(
+        last.endswith(begun[:n]) and not begun[:n].isdecimal()
+        for n in range(REPEATED_LETTERS, longest + 1)
+    )
 
 
 def _rest(text: str, said: str) -> str:
     """What `text` adds to `said`, which a model continued that was shown it without its end."""
+    if not text.strip() or _begins_anew(text, said):
+        raise ProviderError(FailureKind.SEAM, BEGINS_ANEW)
+    if _repeats(text, said):
+        raise ProviderError(FailureKind.SEAM, "it says the last words once more")
     gap = said[len(said.rstrip()) :]
     if gap and not text[0].isspace():
         raise ProviderError(FailureKind.SEAM, "it goes on within a word that had ended")

@@ -9,11 +9,16 @@ from app.events import LLMEvent
 Events = AsyncGenerator[LLMEvent]
 
 
-async def hedged(primary: Events, backup: Callable[[], Events | None], after_s: float) -> Events:
+async def hedged(
+    primary: Events,
+    backup: Callable[[], Events | None],
+    after_s: float,
+    overtaken: Callable[[], None],
+) -> Events:
     """The events of the one that speaks first; the other is closed.
 
-    `backup` is started `after_s` seconds in, and may decline with None. Raises
-    `ProviderError` when all that were started have failed.
+    `backup` is started `after_s` seconds in, and may decline with None; `overtaken` is called
+    when it was first. Raises `ProviderError` when all that were started have failed.
     """
     racers = {asyncio.create_task(_next(primary)): primary}
     try:
@@ -21,6 +26,8 @@ async def hedged(primary: Events, backup: Callable[[], Events | None], after_s: 
         if not done and (second := backup()) is not None:
             racers[asyncio.create_task(_next(second))] = second
         first_event, winner = await _first_to_speak(racers)
+        if winner is not primary:
+            overtaken()
         for task, events in racers.items():
             if events is not winner:
                 await _close(task, events)

@@ -7,9 +7,10 @@ were said (docs/adr/003); where that cannot be, the answer ends in one `Failed`.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import partial
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -161,7 +162,9 @@ class LlamaScoutClient:
         begun = begun or self.begin()
         turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, begun, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
-        for side in [*sides, *sides[-1:]]:
+        waiting = deque([*sides, *sides[-1:]])
+        while waiting:
+            side = waiting.popleft()
             if side.ai in turn.failures and not await self._worth_another_try(turn, side):
                 break
             if side.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
@@ -172,7 +175,8 @@ class LlamaScoutClient:
                 reason = self._reason_after(turn, side, reason)
                 continue
             if side.ai == LLAMA and self._hedge_after_s and self.haiku in sides:
-                events = hedged(events, partial(self._hedge, turn), self._hedge_after_s)
+                events = self._hedged(turn, events)
+            said_before = turn.said
             try:
                 async with aclosing(events) as answer:
                     async for event in answer:
@@ -180,11 +184,17 @@ class LlamaScoutClient:
                             turn.said += event.text
                         yield event
             except ProviderError as error:
+                turn.spoke_last = turn.said != said_before
                 reason = self._reason_after(turn, side, reason)
                 if error.kind is FailureKind.CONTENT_FILTER or (turn.said and not self._goes_on):
                     break
+                if side.ai == LLAMA and turn.overtaken(LLAMA) and not turn.said:
+                    # It was well, and given up for a Haiku that then failed.
+                    waiting.appendleft(side)
             else:
-                if side.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
+                if side.ai == LLAMA and turn.overtaken(LLAMA):
+                    self.ledger.fallback_kinds[HEDGED] += 1
+                elif side.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
                     self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 return
         yield turn.end()
@@ -208,7 +218,7 @@ class LlamaScoutClient:
         """A short answer for the service's own use, of the first model not left alone.
 
         Costed like any call. None when it failed or took longer than `limit_s`
-        seconds: nobody stands behind it. Who failed without a word is noted in `begun`.
+        seconds: nobody stands behind it. Who said nothing is noted in `begun`.
         """
         permits = ((side, side.circuit.admit()) for side in self._usable())
         side, permit = next(((s, p) for s, p in permits if p), (None, None))
@@ -227,8 +237,10 @@ class LlamaScoutClient:
                 texts = [event.text async for event in events if isinstance(event, TextDelta)]
         except ProviderError as error:
             of_the_request = THE_REQUESTS_OWN | {FailureKind.CONTENT_FILTER}
-            if not attempt.spoke and error.kind not in of_the_request:
-                begun.silent[side.ai] = error
+            if error.kind.is_timeout and not attempt.spoke:
+                begun.waited_s[side.ai] = limit_s
+            elif not attempt.spoke and error.kind not in of_the_request:
+                begun.failed[side.ai] = error
             return None
         return "".join(texts)
 
@@ -257,38 +269,49 @@ class LlamaScoutClient:
             turn.failures[side.ai] = too_long
             return None
         has_another = side is not turn.sides[-1]
-        if has_another and (silent := turn.begun.silent.get(side.ai)):
-            turn.failures[side.ai] = silent
+        if has_another and (failed := turn.begun.failed.get(side.ai)):
+            turn.failures[side.ai] = failed
             return None
         permit = side.circuit.admit()
         if permit is None:
             turn.failures[side.ai] = ProviderError(
                 FailureKind.CIRCUIT_OPEN,
                 f"{side.provider.name} is left alone after failures",
-                retry_after_s=side.circuit.retry_after_s,
+                retry_after_s=side.circuit.retry_after_s or None,
             )
             return None
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
-        attempt = Attempt(
+        waited_s = turn.begun.waited_s.get(side.ai, 0.0) if has_another else 0.0
+        left_s = max(0.0, self._limits.first_content_s - waited_s)
+        attempt = turn.attempts[side.ai] = Attempt(
             side,
             request,
             permit,
             self.ledger,
-            self._limits,
+            replace(self._limits, first_content_s=left_s),
             turn.begun.deadline - kept,
             reason,
             turn.whole,
         )
         return turn.noting(side.ai, attempt.run())
 
-    def _hedge(self, turn: Turn) -> AsyncGenerator[LLMEvent] | None:
-        assert self.haiku is not None, "only hedged where Haiku is there"
-        return self._call(turn, self.haiku, HEDGED)
+    def _hedged(self, turn: Turn, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
+        """Llama's events, or Haiku's where Llama is late; one race a turn."""
+        primary = turn.attempts[LLAMA]
+
+        def backup() -> AsyncGenerator[LLMEvent] | None:
+            assert self.haiku is not None, "only hedged where Haiku is there"
+            return None if HAIKU in turn.failures else self._call(turn, self.haiku, HEDGED)
+
+        def overtaken() -> None:
+            primary.overtaken = LLAMA not in turn.failures
+
+        return hedged(events, backup, self._hedge_after_s, overtaken)
 
     async def _worth_another_try(self, turn: Turn, side: Side) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""
         failure, asked_at = turn.failures[side.ai], turn.asked_at.get(side.ai, [])
-        if turn.said or failure.kind not in _PASSING or len(asked_at) != 1:
+        if turn.spoke_last or failure.kind not in _PASSING or len(asked_at) != 1:
             return False
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
         wait = max(side.circuit.retry_after_s, failure.retry_after_s or 0.0) + jitter

@@ -61,11 +61,15 @@ async def timed(
                 if _invisible(event.text):
                     continue
                 event = TextDelta("".join(held_back))
+            # Nor does it hold up the silence after content, of which it is a part.
+            seen = not (started and isinstance(event, TextDelta) and _invisible(event.text))
             started = True
             passed_on = clock()
             yield event
-            deadline += clock() - passed_on
-            limit = (clock() + limits.idle_s, FailureKind.TIMEOUT_IDLE)
+            waited = clock() - passed_on
+            deadline += waited
+            until = clock() + limits.idle_s if seen else limit[0] + waited
+            limit = (until, FailureKind.TIMEOUT_IDLE)
 
 
 def _invisible(text: str) -> bool:

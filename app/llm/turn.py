@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
-from app.llm.attempt import Side
+from app.llm.attempt import Attempt, Side
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
 from app.llm.provider import ChatRequest, PromptFor
@@ -26,9 +26,10 @@ class Begun:
     """What the calls of one turn of a conversation share; `deadline` is in the loop's time."""
 
     deadline: float
-    silent: dict[str, ProviderError] = field(default_factory=dict)
-    """Models asked aside in this turn that failed without a word: the answer waits for no
-    second failure of theirs."""
+    failed: dict[str, ProviderError] = field(default_factory=dict)
+    """Models that failed at once when they were asked aside: the answer asks them no more."""
+    waited_s: dict[str, float] = field(default_factory=dict)
+    """For the first word of models asked aside, in vain: it is a part of their limit."""
 
 
 @dataclass
@@ -47,6 +48,14 @@ class Turn:
     failures: dict[str, ProviderError] = field(default_factory=dict)
     asked_at: dict[str, list[float]] = field(default_factory=dict)
     """When each model was called, in the loop's time."""
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    """The last call of each."""
+    spoke_last: bool = False
+    """Whether the call that ended last had said anything."""
+
+    def overtaken(self, ai: str) -> bool:
+        """Whether its last call was given up for another model's that spoke first."""
+        return ai in self.attempts and self.attempts[ai].overtaken
 
     def request_for(self, side: Side) -> ChatRequest:
         """What to ask of one model: the answer, or the rest of it."""

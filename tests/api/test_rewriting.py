@@ -139,19 +139,30 @@ async def test_a_rewriting_that_cannot_be_read_costs_no_answer(
     assert found(answer)
 
 
-@pytest.mark.parametrize(
-    ("fails", "kind"), [(status(503), "overloaded"), (hang, "timeout_total")], ids=["down", "hung"]
-)
-async def test_a_llama_that_is_silent_when_asked_to_rewrite_is_not_waited_for_twice(
-    fails: object, kind: str, upstream: Upstream, serving: Serving
+async def test_a_llama_that_fails_when_asked_to_rewrite_is_asked_no_more_in_that_turn(
+    upstream: Upstream, serving: Serving
 ) -> None:
-    upstream.llama(fails)  # type: ignore[arg-type]
+    upstream.llama(status(503))
     upstream.haiku(haiku_says("Yes [1]."))
-    async with serving(question_rewriting=True, rewriting_timeout_s=0.3) as client:
+    async with serving(question_rewriting=True) as client:
         answer = await ask(client, message=QUESTION)
 
-    assert (answer["answer"], answer["fallback_reason"]) == ("Yes [1].", kind)
+    assert (answer["answer"], answer["fallback_reason"]) == ("Yes [1].", "overloaded")
     assert len(upstream.llama_calls) == 1
+    assert found(answer)
+
+
+async def test_a_hung_llama_is_waited_for_no_longer_because_it_was_asked_to_rewrite(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(hang)
+    upstream.haiku(haiku_says("Yes [1]."))
+    # Of the limit nothing is left: another 60 s would be waited for in vain.
+    limits = {"rewriting_timeout_s": 0.3, "first_content_timeout_s": 0.3}
+    async with serving(question_rewriting=True, **limits) as client:
+        answer = await ask(client, message=QUESTION)
+
+    assert (answer["answer"], answer["fallback_reason"]) == ("Yes [1].", "timeout_first_content")
     assert found(answer)
 
 

@@ -202,13 +202,14 @@ async def test_haiku_breaks_off_in_what_it_continues(
         await sends(piece, error_event(529))(wire, api)
 
     upstream.llama(step(sends(said, then="reset"), LLAMA_API))
-    upstream.haiku(*[step(goes_on_and_breaks_off, HAIKU_API)] * (1 if streamed else 2))
+    upstream.haiku(*[step(goes_on_and_breaks_off, HAIKU_API)] * 2)
 
     reply = await ask(service.http, streamed=streamed)
 
     if streamed:
-        assert reply.names == ["sources", "route", "delta", "route", "delta", "error"]
-        assert reply.body["answer_so_far"] == reply.text == "Oltre dieci miliardi, "
+        # Too little to tell that it goes on: it was not sent, so Haiku was asked once more.
+        assert reply.names == ["sources", "route", "delta", "error"]
+        assert reply.body["answer_so_far"] == reply.text == "Oltre dieci "
         assert reply.body["kind"] == "overloaded"
     else:
         assert reply.body["ai_used"] == "extractive"

@@ -68,8 +68,6 @@ class Dice:
             (fault,) = self.random.choices(faults, weights)
             outcome = outcome_of(fault, wire)
             self.served[ai, outcome] += 1
-            if outcome == "seam" and fault.kind != "empty":
-                self.sent.pop()  # the router hangs up at the first words, before the bill
             assert fault.breakage is not None
             await fault.breakage(wire, api)
 
@@ -119,8 +117,7 @@ def goes_on(wire: Wire) -> bool:
 
 def outcome_of(fault: Fault, wire: Wire) -> str:
     """What comes of it; the words of an answer that begins anew are no continuation."""
-    speaks = fault.kind is None or fault.after_content
-    if goes_on(wire) and (speaks or fault.kind == "empty"):
+    if goes_on(wire) and fault.kind in (None, "empty"):
         return "seam"
     return fault.kind or "success"
 

@@ -86,6 +86,18 @@ def test_the_cool_down_grows_to_its_bound_and_starts_anew_once_a_probe_has_gone_
     assert circuit.retry_after_s == COOL_DOWN_S
 
 
+def test_an_answer_that_began_before_the_key_was_refused_does_not_bring_it_back() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    older = permit(circuit)
+    clock.now += 1
+    permit(circuit).failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
+    clock.now += 1
+    older.succeeded()
+
+    assert (circuit.key_state, circuit.state) == (KeyState.REJECTED, CircuitState.OPEN)
+
+
 def test_a_probe_that_its_caller_abandons_leaves_the_way_free_for_the_next() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)

@@ -1,45 +1,77 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from app.events import Message
 from tests.faults.breakages import LLAMA_API, REST, SAID, whole
 from tests.llm.conftest import OpenRouter
+from tests.upstream import Upstream, haiku_says
 
 QUESTION = [Message("user", "Quanto capitale serve per una PT PMA?")]
+AT_ONCE = 8
+
+
+class Server:
+    """Answers one question a connection, keeps it, and closes it when it brings another."""
+
+    def __init__(self, *, answered_together: int = 1) -> None:
+        self.questions = 0
+        self.read_in_vain = 0
+        self._together = answered_together
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # One that asks for the key is not kept.
+        if (await _head(reader)).startswith(b"POST"):
+            self.questions += 1
+            while self.questions < self._together:  # so that each has a connection of its own
+                await asyncio.sleep(0.001)
+            body = whole(LLAMA_API)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            self.read_in_vain += bool(await _head(reader))
+        writer.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """A request's head, once its body is read too; empty where the connection ended."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
+    return head
 
 
 async def test_a_kept_connection_that_the_server_had_closed_costs_nobody_an_answer(
     open_router: OpenRouter,
 ) -> None:
-    async def answers_once_a_connection(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await _read(reader)
-        body = whole(LLAMA_API)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
-        await writer.drain()
-        lost.append(await _read(reader))
-        writer.close()
+    server = Server()
+    async with (
+        server.running() as url,
+        open_router(openrouter_base_url=url, anthropic_api_key=None) as client,
+    ):
+        for _ in range(3):
+            assert (await client.chat_async(QUESTION)).text == SAID + REST
 
-    lost: list[bool] = []
-    async with await asyncio.start_server(answers_once_a_connection, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
-        async with open_router(openrouter_base_url=url, anthropic_api_key=None) as client:
-            for _ in range(3):
-                assert (await client.chat_async(QUESTION)).text == SAID + REST
-
-            assert client.ledger.outcomes == {("llama-scout", "success"): 3}
-        assert any(lost)
+        assert client.ledger.outcomes == {("llama-scout", "success"): 3}
+    assert server.read_in_vain
 
 
-async def _read(reader: asyncio.StreamReader) -> bool:
-    """Read a request; False where the connection is closed instead."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return False
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
-    await reader.readexactly(int(lengths[0].partition(b":")[2]) if lengths else 0)
-    return True
+async def test_a_server_that_reads_and_hangs_up_is_asked_twice_at_the_most(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    server = Server(answered_together=AT_ONCE)
+    async with server.running() as url, open_router(openrouter_base_url=url) as client:
+        await asyncio.gather(*(client.chat_async(QUESTION) for _ in range(AT_ONCE)))
+        upstream.haiku(haiku_says("Eccomi."))
+        assert (await client.chat_async(QUESTION)).text == "Eccomi."
+
+    assert server.read_in_vain <= 2

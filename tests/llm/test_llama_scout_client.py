@@ -178,6 +178,59 @@ async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
 
 @pytest.mark.parametrize(
     ("said", "goes_on"),
+    [("#", "# Titolo"), ("-", "-- voce"), ("1000000", "000000 di rupie"), ("*", "*Nota** bene")],
+)
+async def test_marks_and_figures_that_were_said_last_may_come_once_more(
+    said: str, goes_on: str, upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def breaks_off(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk(said))
+        wire.reset()
+
+    upstream.llama(breaks_off)
+    upstream.haiku(haiku_says(goes_on))
+    async with open_router() as client:
+        events = [event async for event in client.stream(QUESTION)]
+
+    texts = [event.text for event in events if isinstance(event, TextDelta)]
+    assert ("".join(texts), type(events[-1])) == (said + goes_on, Finished)
+
+
+async def test_a_long_answer_is_gone_on_with_for_as_long_as_it_may_be(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    said = "ketenagakerjaan " * 600  # some 2,000 tokens, of five characters each
+
+    async def breaks_off(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk(said))
+        wire.reset()
+
+    upstream.llama(breaks_off)
+    upstream.haiku(haiku_says(" Fine."))
+    async with open_router() as client:
+        events = [event async for event in client.stream(QUESTION)]
+
+    assert isinstance(events[-1], Finished)
+    assert upstream.haiku_calls[0].json["max_tokens"] == 512
+
+
+async def test_a_continuation_that_fails_before_its_first_word_is_tried_once_more(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(half)
+    upstream.haiku(status(529), haiku_says(" miliardi."))
+    async with open_router(first_content_timeout_s=30) as client:
+        events = [event async for event in client.stream(QUESTION)]
+
+    texts = [event.text for event in events if isinstance(event, TextDelta)]
+    assert ("".join(texts), type(events[-1])) == ("Oltre dieci miliardi.", Finished)
+    assert len(upstream.haiku_calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "goes_on"),
     [
         pytest.param("Il capitale è due vir", [], id="nothing"),
         pytest.param("Il capitale è due vir", ["  \n"], id="white space"),
@@ -186,6 +239,11 @@ async def test_haiku_goes_on_from_the_word_at_which_llama_broke_off(
         pytest.param("Costa 10 ", [" Cos", "ta", " 10 milioni."], id="anew in pieces"),
         pytest.param("Il capitale è due vir", [" Il capitale"], id="anew and cut off"),
         pytest.param("parola " * 9, [" parola" * 9], id="anew, of something long"),
+        pytest.param("Il capitale è due vir", ["il  capitale\nè due virgola"], id="in small"),
+        pytest.param("Il capitale è due vir", ["**Il capitale** è due virgola"], id="in Markdown"),
+        pytest.param("Il capitale è due", ["# Risposta\n\nIl ", "capitale è due"], id="headed"),
+        pytest.param("Il capitale è due", ["Certo! Ecco: il capitale è due"], id="led in"),
+        pytest.param("Il capitale minimo, di cui", ["di cui 2,5 versati."], id="last words again"),
     ],
 )
 async def test_no_answer_is_two_glued_together_and_none_is_half_of_one(
@@ -556,6 +614,42 @@ async def test_a_hedge_answers_beside_a_late_llama_and_both_are_costed(
     assert (result.text, result.fallback_reason) == ("Eccomi.", "hedged")
     assert client.ledger.outcomes == {("llama-scout", "cancelled"): 1, ("haiku", "success"): 1}
     assert client.ledger.cost_usd > (result.cost_usd or 0)
+    assert client.ledger.fallback_kinds == {"hedged": 1}
+
+
+async def test_a_llama_that_always_loses_to_its_hedge_is_left_alone(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    upstream.llama(*[hang] * MIN_FAILURES)
+    upstream.haiku(*[haiku_says("Eccomi.")] * (MIN_FAILURES + 1))
+    async with open_router(hedge_after_ms=20, first_content_timeout_s=60) as client:
+        for _ in range(MIN_FAILURES + 1):
+            result = await client.chat_async(QUESTION)
+
+        assert client.llama is not None
+        assert client.llama.circuit.state is CircuitState.OPEN
+    assert (result.text, result.fallback_reason) == ("Eccomi.", "circuit_open")
+    assert len(upstream.llama_calls) == MIN_FAILURES
+
+
+async def test_a_whole_answer_that_a_hedge_breaks_off_starts_over_on_llama(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def breaks_off(wire: Wire) -> None:
+        await wire.head()
+        for event in haiku_events(["Due e "]):
+            await wire.event(event)
+            if event["type"] == "content_block_delta":
+                break
+        await upstream.llama_calls[0].closed.wait()
+        wire.reset()
+
+    upstream.llama(hang, llama_says("Dieci."))
+    upstream.haiku(breaks_off)
+    async with open_router(hedge_after_ms=20, first_content_timeout_s=60) as client:
+        result = await client.chat_async(QUESTION)
+
+    assert (result.text, result.ai_used) == ("Dieci.", "llama-scout")
 
 
 async def test_a_llama_that_speaks_in_time_is_not_hedged_and_one_that_fails_is_replaced(

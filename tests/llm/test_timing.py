@@ -81,3 +81,20 @@ async def test_the_time_that_a_caller_takes_is_not_the_providers() -> None:
         await asyncio.sleep(0.6)
 
     assert seen == 4
+
+
+async def test_white_space_after_the_first_word_is_passed_on_and_is_still_a_silence() -> None:
+    async def trails_off() -> AsyncGenerator[ProviderEvent]:
+        yield TextDelta("uno")
+        while True:
+            yield TextDelta(" ")
+            await asyncio.sleep(0.01)
+
+    limits = TimeLimits(first_content_s=30, idle_s=0.1, total_s=30)
+    stream = timed(trails_off(), limits, asyncio.get_running_loop().time() + 30, 100_000)
+    assert [await anext(stream), await anext(stream)] == [TextDelta("uno"), TextDelta(" ")]
+    with pytest.raises(ProviderError) as caught:
+        while True:
+            await anext(stream)
+
+    assert caught.value.kind is FailureKind.TIMEOUT_IDLE
