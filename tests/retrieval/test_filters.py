@@ -144,7 +144,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     store.close()
 
 
-def test_nothing_leaks_and_nothing_is_kept_back(world: World) -> None:
+def test_row_5_nothing_leaks_and_nothing_is_kept_back(world: World) -> None:
     everywhere = Scope(SearchFilters(include_superseded=True), frozenset(GROUPS))
     passages = world.store.passages(
         [i for ids in world.store.chunk_ids().values() for i in ids], everywhere
