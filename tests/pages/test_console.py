@@ -1,17 +1,51 @@
 """The console, in a real browser."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from playwright.async_api import FilePayload, Page, expect
 
+from app.access.keys import KeyScope
 from tests.conftest import Serving
+from tests.keys import make_key
 from tests.pages.conftest import QUESTION, Opening
 from tests.retrieval.extractors.files import pdf
 from tests.service import stream_chat
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_it_asks_for_the_key_of_an_operator(
+    opening: Opening, serving: Serving, data_dir: Path
+) -> None:
+    chat = make_key(data_dir, "chat", KeyScope.CHAT)
+    admin = make_key(data_dir, "admin", KeyScope.ADMIN)
+    async with serving() as client, opening("/console", service=str(client.base_url)) as page:
+        asked = page.get_by_role("dialog", name="Access key")
+        key = asked.get_by_label("Key", exact=True)
+        use = asked.get_by_role("button", name="Use the key")
+        await key.fill(chat)
+        await use.click()
+        refused = page.get_by_role("alert")
+        await expect(refused).to_contain_text("needs the scope admin")
+        await expect(page.get_by_role("region", name="Models")).to_have_count(0)
+
+        another = refused.get_by_role("button", name="Use another key")
+        await another.click()
+        await asked.get_by_role("button", name="Cancel").click()
+        await expect(refused).to_contain_text("asks for a key")
+        await another.click()
+        await key.fill(admin)
+        await use.click()
+        await shows(page, "turns", "0")
+        await expect(refused).to_have_count(0)
+        await expect(page.get_by_text("1 to 20 of 31")).to_be_visible()
+
+        await page.reload()
+        await shows(page, "turns", "0")
+        await expect(asked).to_have_count(0)
 
 
 async def shows(page: Page, figure: str, value: str) -> None:

@@ -1,11 +1,15 @@
 """What the browser keeps of the chat: conversation, language, key; and in which words it speaks."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Route, expect
 
+from app.access.keys import KeyScope
 from app.errors import FailureKind
+from tests.conftest import Serving
+from tests.keys import make_key
 from tests.pages.conftest import Opening, ask
 from tests.upstream import Upstream, llama_says
 
@@ -38,6 +42,22 @@ async def test_a_key_is_asked_for_and_kept_for_the_session(
         await page.reload()
         await expect(await ask(page, "Sure?")).to_have_text("As I said.")
         assert "sesame" not in await page.evaluate("JSON.stringify(localStorage)")
+
+
+async def test_a_service_with_keys_answers_the_page_that_has_one(
+    opening: Opening, serving: Serving, upstream: Upstream, data_dir: Path
+) -> None:
+    upstream.llama(llama_says("Ten billion."))
+    key = make_key(data_dir, "web", KeyScope.CHAT)
+    async with serving() as client, opening(service=str(client.base_url)) as page:
+        answer = await ask(page)
+        asked = page.get_by_role("dialog", name="Access key")
+        for given in (key[:-1], key):
+            await asked.get_by_label("Key", exact=True).fill(given)
+            await asked.get_by_role("button", name="Use the key").click()
+            if given != key:
+                await expect(asked.get_by_role("alert")).to_contain_text("did not accept")
+        await expect(answer).to_have_text("Ten billion.")
 
 
 async def test_the_conversation_is_kept_and_told_to_the_model(

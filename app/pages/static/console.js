@@ -3,12 +3,13 @@
 import { view } from "./console_view.js";
 import { PAGE } from "./documents_view.js";
 import { filled, setLanguage, text } from "./language.js";
-import { Lost, Refused, request } from "./service.js";
+import { Lost, Refused, forgetKey, request } from "./service.js";
 import { render } from "./vendor/lit-html-3.3.3/lit-html.js";
 
 const EVERY_MS = 2000;
 
-const state = { service: null, reachable: true, documents: null, offset: 0, notes: [], busy: false };
+// `refused` is the status with which the service refused the console: 401 or 403, or null.
+const state = { service: null, reachable: true, refused: null, documents: null, offset: 0, notes: [], busy: false };
 
 const actions = {
   async upload(form) {
@@ -34,6 +35,12 @@ const actions = {
   async turn(offset) {
     state.offset = offset;
     await list();
+  },
+  async useAnotherKey() {
+    forgetKey();
+    state.notes = [];
+    await look();
+    if (!state.refused) await list();
   },
   speak(code) {
     setLanguage(code);
@@ -87,16 +94,19 @@ async function look() {
     const response = await request("/console/state");
     state.service = await response.json();
     state.reachable = true;
+    state.refused = null;
   } catch (error) {
     if (!(error instanceof Lost || error instanceof Refused)) throw error;
-    state.reachable = false;
+    if ([401, 403].includes(error.status)) state.refused = error.status;
+    else state.reachable = false;
   }
   draw();
 }
 
 async function watch() {
   for (;;) {
-    if (!document.hidden) await look();
+    // A key that was refused is not sent over and over, nor is another asked for unbidden.
+    if (!document.hidden && !state.refused) await look();
     await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
   }
 }

@@ -17,9 +17,17 @@ export function view(state, actions) {
     </header>
     <main>
       <p role="status" class="problem">${state.reachable ? "" : text("unreachable")}</p>
+      ${state.refused ? refused(state, actions) : nothing}
       ${state.service ? service(state.service) : nothing} ${documents(state, actions)}
     </main>
   `;
+}
+
+function refused({ refused: status }, actions) {
+  return html`<div role="alert">
+    <p class="problem">${text(status === 403 ? "keyLacks" : "keyNeeded")}</p>
+    <button class="primary" @click=${actions.useAnotherKey}>${text("keyOther")}</button>
+  </div>`;
 }
 
 function service(now) {

@@ -11,6 +11,7 @@ function storage(name) {
     return {
       getItem: (key) => values.get(key) ?? null,
       setItem: (key, value) => values.set(key, value),
+      removeItem: (key) => values.delete(key),
     };
   }
 }

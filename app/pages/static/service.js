@@ -18,6 +18,11 @@ export class Refused extends Error {
 /** The network failed, before or in the middle of an answer. */
 export class Lost extends Error {}
 
+/** So that the next request that needs a key asks for one. */
+export function forgetKey() {
+  keptForSession.removeItem(KEPT_AS);
+}
+
 /** The answer to a request. Throws `Refused`, `Lost`, or an `AbortError`. */
 export async function request(path, init = {}) {
   let response = await send(path, init);
