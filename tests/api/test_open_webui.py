@@ -64,7 +64,9 @@ async def test_a_conversation_and_its_title(upstream: Upstream, serving: Serving
     assert json.loads(titled["choices"][0]["message"]["content"])["title"] == "💼 Capitale PT PMA"
     sent, asked = (call.json for call in upstream.llama_calls)
     assert [m["role"] for m in sent["messages"]] == ["system", "user", "user"]
-    assert asked["messages"] == [{"role": "user", "content": TITLE_TASK}]
+    # Nothing in a message begins a turn of its own.
+    quoted = TITLE_TASK.replace("USER:", '"USER":').replace("ASSISTANT:", '"ASSISTANT":')
+    assert asked["messages"] == [{"role": "user", "content": quoted}]
     assert asked["max_tokens"] == 1000
 
 
