@@ -42,6 +42,23 @@ def fail_until_open(circuit: Circuit) -> None:
     assert state_of(circuit) is CircuitState.OPEN
 
 
+def test_the_fifth_failure_of_as_many_calls_opens_it_and_the_fourth_does_not() -> None:
+    circuit = Circuit(clock=Clock())
+    for _ in range(4):
+        permit(circuit).failed(SERVER)
+    assert state_of(circuit) is CircuitState.CLOSED
+
+    permit(circuit).failed(SERVER)
+    assert state_of(circuit) is CircuitState.OPEN
+    assert circuit.retry_after_s == 15
+
+
+def test_a_spent_credit_is_left_alone_for_five_minutes() -> None:
+    circuit = Circuit(clock=Clock())
+    permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402"))
+    assert circuit.retry_after_s == 300
+
+
 def test_failures_open_it_and_one_probe_at_a_time_closes_it() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)

@@ -773,6 +773,30 @@ async def test_a_model_that_hangs_when_asked_aside_has_failed(
         assert client.llama.circuit.state is CircuitState.OPEN
 
 
+async def test_another_try_comes_after_a_moment_of_its_own(
+    upstream: Upstream, open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moment(least: float, most: float) -> float:
+        bounds.append((least, most))
+        return least
+
+    bounds: list[tuple[float, float]] = []
+    monkeypatch.setattr("random.uniform", moment)
+    asked_at: list[float] = []
+
+    async def fails(wire: Wire) -> None:
+        asked_at.append(asyncio.get_running_loop().time())
+        await status(529)(wire)
+
+    upstream.haiku(fails, fails)
+    async with open_router(openrouter_api_key_llama=None, first_content_timeout_s=60) as client:
+        with pytest.raises(AnswerUnavailable):
+            await client.chat_async(QUESTION)
+
+    assert bounds == [(0.1, 0.4)]
+    assert asked_at[1] - asked_at[0] >= 0.1
+
+
 async def test_no_retry_after_the_total_limit(upstream: Upstream, open_router: OpenRouter) -> None:
     upstream.haiku(status(529, Retry_After="3"))
     limits = {"first_content_timeout_s": 20, "total_timeout_s": 2.0}
