@@ -1,5 +1,6 @@
 """`POST /api/chat`: what the Vercel AI SDK's `useChat` posts, answered as its message stream."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from asgi_correlation_id import correlation_id
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
-from app.api.deps import ChatServiceDep
+from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import UI_CHAT
 from app.api.files import DataUrl, require_few
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
@@ -115,11 +116,12 @@ async def ui_chat(
     body: Annotated[UIChatIn, Body(openapi_examples=UI_CHAT)],
     request: Request,
     service: ChatServiceDep,
+    groups: GroupsDep,
 ) -> Response:
     """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
     request_id = correlation_id.get() or ""
     pictures = await while_connected(request, decoded(body.all_files))
-    events = service.stream(body.turn(pictures))
+    events = service.stream(replace(body.turn(pictures), groups=groups))
     taken = await while_connected(request, up_to_content(events))
     chunks = ui_chunks(resumed(taken, events), request_id=request_id)
     return EventStream(chunks, KEEP_ALIVE, HEADERS)

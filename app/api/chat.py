@@ -1,6 +1,7 @@
 """`POST /chat`: one turn, whole or streamed."""
 
 import time
+from dataclasses import replace
 from typing import Annotated
 
 from asgi_correlation_id import correlation_id
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
-from app.api.deps import ChatServiceDep
+from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import CHAT
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
@@ -40,11 +41,13 @@ async def chat(
     body: Annotated[ChatIn, Body(openapi_examples=CHAT)],
     request: Request,
     service: ChatServiceDep,
+    groups: GroupsDep,
 ) -> Response:
     """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
-    turn = body.turn(await while_connected(request, decoded(body.all_files)))
+    pictures = await while_connected(request, decoded(body.all_files))
+    turn = replace(body.turn(pictures), groups=groups)
     if not body.stream:
         fold = await while_connected(request, folded(service.stream(turn, whole=True)))
         latency_ms = (time.perf_counter() - started) * 1000

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
-from app.api.deps import ChatServiceDep, ClientDep
+from app.api.deps import ChatServiceDep, ClientDep, GroupsDep
 from app.api.examples import COMPLETIONS
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, resumed, while_connected
@@ -50,11 +50,12 @@ async def chat_completions(
     request: Request,
     service: ChatServiceDep,
     client: ClientDep,
+    groups: GroupsDep,
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())
     pictures = await while_connected(request, decoded(body.all_files))
-    events = _events(body, body.conversation(pictures), service, client)
+    events = _events(body, body.conversation(pictures), groups, service, client)
     if not body.stream:
         fold = await while_connected(request, folded(events))
         answer = fold.answer(request_id=request_id, latency_ms=0)
@@ -75,6 +76,7 @@ async def chat_completions(
 def _events(
     body: CompletionIn,
     conversation: tuple[Message, ...],
+    groups: frozenset[str],
     service: ChatService,
     client: LlamaScoutClient,
 ) -> AsyncGenerator[Event]:
@@ -86,6 +88,7 @@ def _events(
             temperature=body.temperature,
             instructions=body.instructions(),
             toolbox=body.toolbox(),
+            groups=groups,
         )
         return service.stream(turn, whole=whole)
     events = client.stream(

@@ -109,6 +109,37 @@ async def test_row_5_another_group_s_exact_text_finds_nothing_of_theirs(
         assert refused.status_code == 422
 
 
+QUESTION = "Lo sconto del socio Z77 fino a quando vale?"
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "/chat": {"message": QUESTION},
+    "/v1/chat/completions": {
+        "model": "zantara",
+        "messages": [{"role": "user", "content": QUESTION}],
+    },
+    "/api/chat": {
+        "messages": [{"role": "user", "parts": [{"type": "text", "text": QUESTION}]}],
+    },
+}
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+async def test_row_5_an_answer_is_made_from_the_documents_of_the_caller_s_groups_alone(
+    path: str, serving: Serving, data_dir: Path, upstream: Upstream
+) -> None:
+    ops = make_key(data_dir, "ops", KeyScope.ADMIN)
+    staff = make_key(data_dir, "staff", KeyScope.CHAT, groups=frozenset({"staff"}))
+    board = make_key(data_dir, "board", KeyScope.CHAT, groups=frozenset({"board"}))
+    upstream.llama(llama_says("Martedì [1]."), llama_says("Non lo so."))
+    async with serving() as client:
+        assert (await upload(client, ops, "discount.md", SECRET, access="staff")).status_code == 201
+        for key in (staff, board):
+            answer = await client.post(path, json=QUESTIONS[path], headers=bearing(key))
+            assert answer.status_code == 200
+
+    shown = [str(call.json["messages"]) for call in upstream.llama_calls]
+    assert ["del socio Z77 vale fino a martedì" in text for text in shown] == [True, False]
+
+
 async def test_row_6_the_same_id_from_two_owners_is_two_documents(
     serving: Serving, data_dir: Path
 ) -> None:
