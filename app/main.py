@@ -14,7 +14,17 @@ from fastapi.telemetry import TelemetryConfig
 from app import __version__
 from app.access.keyring import Keyring, open_keyring
 from app.access.rates import Rates
-from app.api import ai_sdk, chat, console, documents, health, openai_compat, pages, search
+from app.api import (
+    ai_sdk,
+    chat,
+    console,
+    conversations,
+    documents,
+    health,
+    openai_compat,
+    pages,
+    search,
+)
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.authentication import AuthenticationMiddleware
 from app.api.body_limit import BodyLimitMiddleware
@@ -25,6 +35,7 @@ from app.api.headers import CorsMiddleware, SecurityHeadersMiddleware
 from app.api.openapi import DescribedFastAPI, operation_id
 from app.api.rate_limits import RateLimitMiddleware
 from app.api.startup_errors import StartupErrorMiddleware
+from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.errors import ConfigurationError
 from app.llm.factory import open_client
@@ -80,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 )
             yield Resources(
                 chat=chat_service,
+                conversations=Conversations(used.data_dir),
                 client=client,
                 knowledge_base=knowledge_base,
                 admission=Admission(requests_allowed(used.max_concurrent_requests)),
@@ -120,6 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(chat.router)
     app.include_router(openai_compat.router)
     app.include_router(ai_sdk.router)
+    app.include_router(conversations.router)
     app.include_router(search.router)
     app.include_router(documents.router)
     app.include_router(health.router)

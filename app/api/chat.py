@@ -1,6 +1,7 @@
 """`POST /chat`: one turn, whole or streamed."""
 
 import time
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Annotated
 
@@ -9,12 +10,15 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
-from app.api.deps import ChatServiceDep, GroupsDep
+from app.api.conversations import Kept
+from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep, GroupsDep
 from app.api.examples import CHAT
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.strict_json import StrictJsonRoute
 from app.api.turns import folded, up_to_content
+from app.chat.service import Turn
+from app.events import Event
 from app.media.decoder import decoded
 from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
@@ -42,14 +46,23 @@ async def chat(
     request: Request,
     service: ChatServiceDep,
     groups: GroupsDep,
+    caller: CallerDep,
+    conversations: ConversationsDep,
 ) -> Response:
     """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
     pictures = await while_connected(request, decoded(body.all_files))
     turn = replace(body.turn(pictures), groups=groups)
+    kept = body.conversation_id and Kept(conversations, caller, body.conversation_id)
+    turn = await kept.before(turn) if kept else turn
+
+    def stream(turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
+        events = service.stream(turn, whole=whole)
+        return kept.keeping(turn, events) if kept else events
+
     if not body.stream:
-        fold = await while_connected(request, folded(service.stream(turn, whole=True)))
+        fold = await while_connected(request, folded(stream(turn, whole=True)))
         latency_ms = (time.perf_counter() - started) * 1000
         answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
         return Response(
@@ -57,7 +70,7 @@ async def chat(
             media_type="application/json",
             headers={"Cache-Control": "no-store"},
         )
-    events = service.stream(turn)
+    events = stream(turn, whole=False)
     taken = await while_connected(request, up_to_content(events))
     sse = frames(resumed(taken, events), request_id=request_id, started=started)
     return EventStream(sse, KEEP_ALIVE)

@@ -11,6 +11,7 @@ from app.access.rates import Rates
 from app.api.admission import Admission
 from app.api.callers import Caller
 from app.api.rate_limits import Networks
+from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.ops.recent_calls import RecentCalls
@@ -21,6 +22,7 @@ class Resources(TypedDict):
     """What the lifespan builds once and hands to every request."""
 
     chat: ChatService
+    conversations: Conversations
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
     admission: Admission
@@ -44,6 +46,11 @@ def _admission(request: Request) -> Admission:
 def _chat(request: Request) -> ChatService:
     chat: ChatService = request.state.chat
     return chat
+
+
+def _conversations(request: Request) -> Conversations:
+    conversations: Conversations = request.state.conversations
+    return conversations
 
 
 def _client(request: Request) -> LlamaScoutClient:
@@ -83,6 +90,7 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 CallerOrNoneDep = Annotated[Caller | None, Depends(_caller_or_none)]
 ChatServiceDep = Annotated[ChatService, Depends(_chat)]
 ClientDep = Annotated[LlamaScoutClient, Depends(_client)]
+ConversationsDep = Annotated[Conversations, Depends(_conversations)]
 KnowledgeBaseDep = Annotated[KnowledgeBase, Depends(_knowledge_base)]
 GroupsDep = Annotated[frozenset[str], Depends(_groups)]
 """The access groups of the caller."""

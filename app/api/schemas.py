@@ -17,6 +17,8 @@ from app.retrieval.filters import SearchFilters
 MAX_CHARS = 32_000
 """Of one message: some twenty pages."""
 MAX_MESSAGES = 200
+CONVERSATION_ID = r"^[A-Za-z0-9_-]{16,100}$"
+"""As long as it takes not to be guessed."""
 MAX_TOKENS = 8192
 """More is clamped to this: an answer of over twenty pages is a mistake, not a wish."""
 
@@ -168,6 +170,19 @@ class ChatIn(TurnOptions):
     def _resumes_a_stream(self) -> Self:
         if self.continue_from is not None and (not self.stream or self.tools):
             raise ValueError("continue_from needs stream: true, and no tools")
+        return self
+
+    conversation_id: Annotated[str, Field(pattern=CONVERSATION_ID)] | None = Field(
+        default=None,
+        description="Of a conversation that the service is to keep, for `message` alone: a name "
+        "of your choice that nobody guesses, such as a UUID. It is gone on with for as long as "
+        "nobody leaves it for 30 days.",
+    )
+
+    @model_validator(mode="after")
+    def _keeps_one_history(self) -> Self:
+        if self.conversation_id and self.messages is not None:
+            raise ValueError("conversation_id goes with message; messages bring their own history")
         return self
 
     @model_validator(mode="after")

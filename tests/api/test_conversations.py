@@ -1,0 +1,118 @@
+"""Conversations that the service keeps, as their owners see them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.access.keys import KeyScope
+from app.chat.conversations import MAX_AGE_S, MAX_MESSAGES, Conversations
+from tests.conftest import Serving
+from tests.keys import bearing, make_key
+from tests.service import stream_chat
+from tests.upstream import Upstream, llama_says
+
+ID = "0b6f2d7e-5d2c-4a1c-9d0e-conversation"
+FIRST = "Quanto capitale serve per una PT PMA?"
+SECOND = "E per aprire un ristorante quale codice KBLI serve?"
+
+
+async def test_a_conversation_goes_on_after_a_restart_is_exported_and_forgotten(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(llama_says("Oltre ", "10 miliardi."), llama_says("56101."), llama_says("Boh."))
+    async with serving() as client:
+        await stream_chat(client, message=FIRST, conversation_id=ID)
+    async with serving() as client:
+        await client.post("/chat", json={"message": SECOND, "conversation_id": ID})
+        exported = (await client.get(f"/conversations/{ID}")).json()
+        assert (await client.delete(f"/conversations/{ID}")).status_code == 204
+        assert (await client.get(f"/conversations/{ID}")).status_code == 404
+        assert (await client.delete(f"/conversations/{ID}")).status_code == 404
+        await client.post("/chat", json={"message": FIRST, "conversation_id": ID})
+
+    told = [("user", FIRST), ("assistant", "Oltre 10 miliardi.")]
+    assert exported["id"] == ID
+    assert [(m["role"], m["content"]) for m in exported["messages"]] == [
+        *told,
+        ("user", SECOND),
+        ("assistant", "56101."),
+    ]
+    _, second, forgotten = [call.json["messages"][1:] for call in upstream.llama_calls]
+    assert [(m["role"], m["content"]) for m in second[:-1]] == told
+    assert len(forgotten) == 1
+
+
+async def test_nobody_goes_on_with_another_s_conversation_or_reads_it(
+    upstream: Upstream, serving: Serving, data_dir: Path
+) -> None:
+    ada, bob = (make_key(data_dir, name, KeyScope.CHAT) for name in ("ada", "bob"))
+    upstream.llama(llama_says("Oltre 10 miliardi."), llama_says("Boh."))
+    async with serving() as client:
+        for key, question in ((ada, FIRST), (bob, SECOND)):
+            body = {"message": question, "conversation_id": ID}
+            assert (await client.post("/chat", json=body, headers=bearing(key))).is_success
+        exported = (await client.get(f"/conversations/{ID}", headers=bearing(bob))).json()
+        await client.delete(f"/conversations/{ID}", headers=bearing(bob))
+        left = await client.get(f"/conversations/{ID}", headers=bearing(ada))
+
+    assert [m["content"] for m in exported["messages"]] == [SECOND, "Boh."]
+    assert left.status_code == 200
+    assert FIRST not in str(upstream.llama_calls[1].json)
+
+
+async def test_a_turn_without_an_end_is_not_kept(upstream: Upstream, serving: Serving) -> None:
+    upstream.llama(llama_says("Oltre ", "10 miliardi.", gate=asyncio.Event()))
+    async with serving() as client:
+        body = {"message": FIRST, "conversation_id": ID, "stream": True}
+        async with client.stream("POST", "/chat", json=body) as response:
+            await anext(response.aiter_bytes())
+        await upstream.llama_calls[0].closed.wait()
+        assert (await client.get(f"/conversations/{ID}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": FIRST, "conversation_id": "1"},
+        {"message": FIRST, "conversation_id": "../../etc/passwd/and/more"},
+        {"messages": [{"role": "user", "content": FIRST}], "conversation_id": ID},
+    ],
+    ids=["guessable", "path", "two-histories"],
+)
+async def test_an_id_that_could_be_guessed_and_a_second_history_are_refused(
+    body: dict[str, object], serving: Serving
+) -> None:
+    async with serving() as client:
+        assert (await client.post("/chat", json=body)).status_code == 422
+
+
+def test_old_and_long_conversations_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Conversations(tmp_path)
+    now = 1_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    monkeypatch.setattr("app.chat.conversations._STALE", _stale_after(2))
+    for n in range(MAX_MESSAGES):
+        kept.add("ada", "long", f"question {n}", "answer")
+    said = kept.messages("ada", "long")
+    assert (len(said), said[-2].content) == (MAX_MESSAGES, f"question {MAX_MESSAGES - 1}")
+
+    for name in ("second", "third"):
+        now += 1
+        kept.add("ada", name, "question", "answer")
+    assert [bool(kept.messages("ada", name)) for name in ("long", "second", "third")] == [
+        False,
+        True,
+        True,
+    ]
+    now += MAX_AGE_S
+    assert not kept.messages("ada", "third")
+
+
+def _stale_after(conversations: int) -> str:
+    return (
+        "SELECT conversation FROM messages WHERE owner = ? GROUP BY conversation "
+        f"ORDER BY max(at) DESC LIMIT -1 OFFSET {conversations}"
+    )
