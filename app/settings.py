@@ -3,6 +3,7 @@
 The values are documented, one by one, in `.env.example`.
 """
 
+import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -23,6 +24,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
+CHILD_ENVIRONMENT = {"PATH": os.defpath} | {
+    name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
+}
+"""Of processes that read hostile files: none of the service's own, keys among them."""
 """The checkout: the bundled knowledge lies beside `app/`."""
 
 
@@ -158,6 +163,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "EMBEDDINGS_URL needs EMBEDDINGS_MODEL and EMBEDDINGS_DIMENSIONS beside it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT and PORT are the same; name another for one of them")
         return self
 
 

@@ -177,12 +177,19 @@ async def benchmark(arguments: argparse.Namespace) -> list[Call]:
         return await run(settings, arguments.results, arguments.max_usd, simulated=True)
 
 
+def _dollars(text: str) -> float:
+    amount = float(text)
+    if not 0 <= amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no amount of dollars")
+    return amount
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Run, and print the tables; 1 when it cannot."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--max-usd", type=float, default=1.0, help="spend no more (default: 1)")
+    parser.add_argument("--max-usd", type=_dollars, default=1.0, help="spend no more (default: 1)")
     parser.add_argument("--results", type=Path, help="a line a call; goes on with what is there")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--plot", type=Path, help="draw them there, as PNG")

@@ -214,7 +214,11 @@ verify_deployment() {
     request "$(url /health)"
     state=$(state_of_service)
     if [ "$state" != "$shown" ]; then say "$state" && shown=$state; fi
-    if [ "$state" = "$ACTIVE" ]; then return; fi
+    if [ "$state" = "$ACTIVE" ]; then
+      [ -n "$(field providers.haiku.key)" ] ||
+        say "⚠️  Haiku has no key: nobody answers when Llama can't. Set ANTHROPIC_API_KEY (docs/deploy.md)"
+      return
+    fi
     if ((SECONDS >= until)); then break; fi
     sleep "$POLL_S"
   done
@@ -263,7 +267,7 @@ test_service() {
   local ai_used reason detail
   if [ "$status" = 401 ]; then
     failed "the service asks for a key that it knows" \
-      "ZANTARA_KEY=… $0 --steps 4, or make one: fly ssh console -a $app -C '.venv/bin/zantara keys create NAME'"
+      "ZANTARA_KEY=… $0 --steps 4, or make one: fly ssh console -a $app -C '/srv/.venv/bin/zantara keys create NAME'"
     return 1
   fi
   if [ "$status" != 200 ]; then

@@ -183,6 +183,19 @@ async def test_a_wrong_setting_stops_the_start_with_one_clear_line(
     assert "Traceback" not in err
 
 
+async def test_a_port_for_figures_that_is_taken_stops_the_start_with_one_clear_line(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        env = environment(data_dir, PORT=str(free_port()), METRICS_PORT=str(port))
+        code, _, err = await run(ZANTARA, "serve", env=env, cwd=tmp_path)
+
+    assert code != 0
+    assert f"METRICS_PORT {port} cannot be listened on" in err
+    assert "Traceback" not in err
+
+
 async def test_ingest_reports_what_it_did_and_a_second_time_does_nothing(
     tmp_path: Path, data_dir: Path
 ) -> None:

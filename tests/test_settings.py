@@ -44,6 +44,7 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("OPENROUTER_BASE_URL", "http://exa mple:99999/x"),
         ("ANTHROPIC_API_KEY", "   "),
         ("FORCE_HAIKU", "perhaps"),
+        ("METRICS_PORT", "8080"),
         ("ANTHROPIC_API_KEY", "sk-ant-planted\tX: y"),
         ("OPENROUTER_API_KEY_LLAMA", "sk-or-v1-chiave è"),
     ],

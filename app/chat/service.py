@@ -32,10 +32,10 @@ from app.events import (
     Usage,
 )
 from app.llm.ledger import HAIKU, LLAMA
-from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient, Model
+from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import Begun
+from app.llm.turn import Begun, Model
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -121,7 +121,7 @@ class ChatService:
         # Before the search, which may have a model rewrite the question.
         least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
         self._client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
-        begun = self._client.begin()
+        begun = self._client.begin(turn.model)
         found, degraded = await self._search(turn, begun)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)
         for listener in self.search_listeners:

@@ -29,10 +29,10 @@ from app.events import (
     ToolCall,
     ToolRan,
 )
-from app.llm.llama_scout_client import LlamaScoutClient, Model
+from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
-from app.llm.turn import Begun
+from app.llm.turn import Begun, Model
 
 logger = structlog.stdlib.get_logger(__name__)
 

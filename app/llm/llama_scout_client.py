@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Literal
 
 import structlog
 
@@ -27,11 +26,9 @@ from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.special_tokens import as_text
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import THE_REQUESTS_OWN, Begun, Turn
+from app.llm.turn import THE_REQUESTS_OWN, Begun, Model, Turn
 
 logger = structlog.stdlib.get_logger(__name__)
-
-Model = Literal["auto", "llama-scout", "haiku"]
 
 KEY_RECHECK_S = 30.0
 DEFAULT_MAX_TOKENS = 2048
@@ -159,7 +156,7 @@ class LlamaScoutClient:
         sides, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
         if said:
             sides = [side for side in sides if side.ai == HAIKU]
-        begun = begun or self.begin()
+        begun = begun or self.begin(model)
         turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, begun, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
         waiting = deque([*sides, *sides[-1:]])
@@ -199,10 +196,10 @@ class LlamaScoutClient:
                 return
         yield turn.end()
 
-    def begin(self) -> Begun:
+    def begin(self, model: Model) -> Begun:
         """Begin a turn, with the total limit for all its calls; it is counted."""
         self.ledger.turns += 1
-        return Begun(asyncio.get_running_loop().time() + self._limits.total_s)
+        return Begun(asyncio.get_running_loop().time() + self._limits.total_s, model)
 
     def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
@@ -215,12 +212,14 @@ class LlamaScoutClient:
     async def ask_aside(
         self, prompt: Prompt, max_tokens: int, limit_s: float, begun: Begun
     ) -> str | None:
-        """A short answer for the service's own use, of the first model not left alone.
+        """A short answer for the service's own use, of the turn's first model not left alone.
 
         Costed like any call. None when it failed or took longer than `limit_s`
         seconds: nobody stands behind it. Who said nothing is noted in `begun`.
         """
-        permits = ((side, side.circuit.admit()) for side in self._usable())
+        permits = (
+            (side, side.circuit.admit()) for side in self._plan(begun.model, has_tools=False)[0]
+        )
         side, permit = next(((s, p) for s, p in permits if p), (None, None))
         if side is None or permit is None:
             return None
@@ -245,7 +244,7 @@ class LlamaScoutClient:
         return "".join(texts)
 
     async def watch_keys(self) -> None:
-        """Ask once whether the keys work, then for ever whether a bad one works again."""
+        """Ask whether the keys work, and again for ever of those that are not known to."""
         asked = [side for side in (self.llama, self.haiku) if side]
         while True:
             # Both at once: the first check of Haiku's also loads its SDK.
@@ -254,7 +253,11 @@ class LlamaScoutClient:
                 if error is not None:  # a bug of ours; the other key is watched all the same
                     logger.error("a key could not be checked", ai=side.ai, exc_info=error)
             await asyncio.sleep(KEY_RECHECK_S)
-            asked = [s for s in (self.llama, self.haiku) if s and s.circuit.key_state in _BAD_KEY]
+            asked = [
+                side
+                for side in (self.llama, self.haiku)
+                if side and side.circuit.key_state is not KeyState.VALID
+            ]
 
     async def aclose(self) -> None:
         """Close both providers' connections."""

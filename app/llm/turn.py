@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, LLMEvent
@@ -21,11 +22,16 @@ THE_REQUESTS_OWN = {
 }
 
 
+Model = Literal["auto", "llama-scout", "haiku"]
+
+
 @dataclass
 class Begun:
     """What the calls of one turn of a conversation share; `deadline` is in the loop's time."""
 
     deadline: float
+    model: Model = "auto"
+    """Who was asked for."""
     failed: dict[str, ProviderError] = field(default_factory=dict)
     """Models that failed at once when they were asked aside: the answer asks them no more."""
     waited_s: dict[str, float] = field(default_factory=dict)

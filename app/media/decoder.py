@@ -6,7 +6,6 @@ which a picture's answer takes many times.
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,7 +13,7 @@ import msgspec
 
 from app.errors import MediaRejected
 from app.events import Picture
-from app.settings import ROOT
+from app.settings import CHILD_ENVIRONMENT, ROOT
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ async def _ask(request: bytes) -> bytes:
         "-m",
         "app.media.child",
         cwd=ROOT,
-        env={"PATH": os.defpath},  # none of the service's: keys among them
+        env=CHILD_ENVIRONMENT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -14,10 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.chat.service import ChatService, Search
-from app.errors import FailureKind
+from app.errors import ConfigurationError, FailureKind
 from app.llm.circuit import CircuitState
 from app.llm.ledger import SUCCESS, Entry
-from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
 from app.llm.provider import KeyState
 from app.retrieval.knowledge_base import KnowledgeBase
 
@@ -121,7 +121,7 @@ class ServiceCollector(Collector):
         fallbacks = CounterMetricFamily(
             "zantara_fallbacks", "Turns that went on to Haiku, by why.", labels=["kind"]
         )
-        for kind in FailureKind:
+        for kind in (*FailureKind, HEDGED):
             fallbacks.add_metric([kind], ledger.fallback_kinds[kind])
         yield fallbacks
         asides = CounterMetricFamily(
@@ -158,13 +158,18 @@ class ServiceCollector(Collector):
 def exporting(
     port: int, client: LlamaScoutClient, knowledge_base: KnowledgeBase, chat: ChatService
 ) -> Iterator[None]:
-    """Serve `/metrics` on `port` for the length of the block."""
+    """Serve `/metrics` on `port` for the length of the block. Raises `ConfigurationError`."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(client, knowledge_base))
     metrics = CallMetrics(registry)
     client.ledger.listeners.append(metrics.called)
     chat.search_listeners.append(metrics.searched)
-    server, thread = start_http_server(port, METRICS_HOST, registry)
+    try:
+        server, thread = start_http_server(port, METRICS_HOST, registry)
+    except OSError as error:
+        raise ConfigurationError(
+            f"METRICS_PORT {port} cannot be listened on ({error.strerror}): name another"
+        ) from error
     try:
         yield
     finally:

@@ -47,6 +47,8 @@ BUNDLED_VECTORS = "vectors.npz"
 
 # A start with a full index takes two seconds; beyond that a client should come again.
 _READY_WAIT_S = 5.0
+_WARMING_WAIT_S = 2.0
+"""For the embedder, which may be on another machine: without it words answer."""
 _INDEX_WAIT_S = 15.0
 
 
@@ -275,10 +277,12 @@ class KnowledgeBase:
         if not self._closing.is_set():
             self._stored.set()
             self._opening = asyncio.create_task(asyncio.to_thread(self._dense.open))
+            self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
             # An index that takes longer is being rebuilt: words answer meanwhile.
             done, _ = await asyncio.wait([self._opening], timeout=_INDEX_WAIT_S)
             if done:
                 self._opening.result()
+            await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
 
     async def _until_searchable(self) -> None:
         """Words suffice for a search; the vector index is waited for as long as for them."""
@@ -321,8 +325,6 @@ class KnowledgeBase:
         error = prepared.exception()
         if error:
             logger.error("the knowledge base cannot be used", exc_info=error)
-        elif not self._closing.is_set():
-            self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
 
     def _warm(self) -> None:
         """Load what the first question would otherwise wait for."""

@@ -6,7 +6,6 @@ start, begun with the first file that needs it.
 """
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import msgspec
 from app.errors import DocumentRejected
 from app.retrieval.extractors.formats import SUFFIXES, Format
 from app.retrieval.preparation import Prepared, prepare
-from app.settings import ROOT
+from app.settings import CHILD_ENVIRONMENT, ROOT
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +121,8 @@ class Reader:
         return subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "app.retrieval.reader_child", *self._limits],
             cwd=ROOT,
-            # None of the service's: keys among them. One thread, since each reserves addresses.
-            env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1"},
+            # One thread, since each reserves addresses.
+            env={**CHILD_ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

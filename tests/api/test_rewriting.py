@@ -205,10 +205,17 @@ async def test_the_rewriting_is_in_the_ledger_and_not_among_the_answers(
     assert "zantara_cost_usd_total 0.00045" in metrics
 
 
-async def test_a_haiku_that_is_forced_rewrites_too(upstream: Upstream, serving: Serving) -> None:
+@pytest.mark.parametrize(
+    ("settings", "body"),
+    [({"force_haiku": True}, {}), ({}, {"model": "haiku"})],
+    ids=["forced", "asked-for"],
+)
+async def test_a_haiku_that_is_to_answer_rewrites_too(
+    settings: dict[str, bool], body: dict[str, str], upstream: Upstream, serving: Serving
+) -> None:
     upstream.haiku(haiku_says(json.dumps(IN_THREE_LANGUAGES)), haiku_says("Yes [1]."))
-    async with serving(question_rewriting=True, force_haiku=True) as client:
-        answer = await ask(client, message=QUESTION)
+    async with serving(question_rewriting=True, **settings) as client:
+        answer = await ask(client, message=QUESTION, **body)
 
     assert answer["ai_used"] == "haiku"
     assert all("nominee" in text or "prestanome" in text for text in best_two(answer))

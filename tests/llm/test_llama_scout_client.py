@@ -767,7 +767,7 @@ async def test_a_model_that_hangs_when_asked_aside_has_failed(
     upstream.llama(*[hang] * MIN_FAILURES)
     async with open_router() as client:
         for _ in range(MIN_FAILURES):
-            assert await client.ask_aside(Prompt(QUESTION), 50, 0.3, client.begin()) is None
+            assert await client.ask_aside(Prompt(QUESTION), 50, 0.3, client.begin("auto")) is None
         assert client.ledger.asides == {("llama-scout", "timeout_total"): MIN_FAILURES}
         assert client.llama is not None
         assert client.llama.circuit.state is CircuitState.OPEN

@@ -64,7 +64,7 @@ async def test_what_alerts_compare_is_served_from_the_start(serving: Serving) ->
     assert figures["zantara_turns_total"] == 0
     for ai in ("llama-scout", "haiku"):
         assert figures[f'zantara_calls_total{{ai="{ai}",outcome="success"}}'] == 0
-    for kind in FailureKind:
+    for kind in (*FailureKind, "hedged"):
         assert figures[f'zantara_fallbacks_total{{kind="{kind}"}}'] == 0
     assert figures['zantara_retrieval_duration_seconds_count{degraded="true"}'] == 0
 

@@ -126,7 +126,8 @@ async def test_an_answer_that_broke_off_keeps_what_was_said(
     opening: Opening, upstream: Upstream
 ) -> None:
     upstream.llama(breaks_off("Ten billion "))
-    upstream.haiku(status(500, {"error": {"type": "api_error", "message": "x"}}))
+    # It has said nothing yet, so it is asked once more.
+    upstream.haiku(*[status(500, {"error": {"type": "api_error", "message": "x"}})] * 2)
     async with opening() as page:
         answer = await ask(page)
         await expect(page.get_by_role("alert")).to_have_text(
