@@ -102,6 +102,8 @@ class Passage:
     """ISO date from which the document holds."""
     kind: ChunkKind = "body"
     jurisdiction: Jurisdiction | None = None
+    last_page: int | None = None
+    """The page on which it ends; `page` is where it begins."""
     dense_score: float = 0.0
     """The part of the score for being found by meaning."""
     lexical_score: float = 0.0

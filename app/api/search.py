@@ -48,7 +48,8 @@ class PassageOut(BaseModel):
     document_id: str = Field(description="The document's id.")
     title: str = Field(description="The document's title.")
     section: str = Field(description="Title and headings above the passage.")
-    page: int | None = Field(description="Page of the document, where it has pages.")
+    page: int | None = Field(description="The page on which it begins, where there are pages.")
+    last_page: int | None = Field(description="The page on which it ends.")
     start: int = Field(
         description="Where the passage begins in the document's text, in characters."
     )
@@ -98,6 +99,7 @@ def _passage(passage: Passage) -> PassageOut:
         title=passage.title,
         section=passage.section,
         page=passage.page,
+        last_page=passage.last_page,
         start=passage.start,
         end=passage.end,
         text=passage.text,

@@ -42,6 +42,7 @@ class Chunk:
     text: str
     page: int | None = None
     kind: ChunkKind = "body"
+    last_page: int | None = None
 
     @property
     def embedded_text(self) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import StorageFailed
-from app.retrieval import fingerprints, lexical_index
+from app.retrieval import fingerprints
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 PAGE = 1_000
 
@@ -33,16 +33,21 @@ CREATE TABLE IF NOT EXISTS chunks (
     document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
     position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
     start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
-    vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body'
+    vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body', last_page INTEGER
 );
 CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes IS NOT NULL;
 -- What scopes ask for: the rows of the table, each with the text's beginning, fill a page each.
 CREATE INDEX IF NOT EXISTS scopes
     ON documents (id, language, access, collection, effective_date);
 CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
+CREATE INDEX IF NOT EXISTS explanations ON chunks (document_id, position)
+    WHERE kind = 'explanation';
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
-{lexical_index.SCHEMA};
+-- Of the lexical index.
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61');
+CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab('words', 'row');
+CREATE VIRTUAL TABLE IF NOT EXISTS occurrences USING fts5vocab('words', 'instance');
 {fingerprints.SCHEMA}
 CREATE TABLE IF NOT EXISTS shared (
     -- No version: changed or deleted here, and not shared since.
@@ -66,6 +71,7 @@ _MIGRATIONS = {
     ALTER TABLE documents DROP COLUMN text;
     ALTER TABLE documents RENAME COLUMN last TO text;
     """,
+    3: "ALTER TABLE chunks ADD COLUMN last_page INTEGER;",
 }
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.
@@ -86,6 +92,8 @@ _ENVIRONMENT = frozenset(
 class Database:
     """One connection to read and one to write: in WAL mode a search need not wait for a write.
 
+    `generation` counts the writes, so that what was read can be kept until the next one.
+
     Safe to use from any thread; every call blocks. Raises `StorageFailed`.
     """
 
@@ -93,6 +101,7 @@ class Database:
         self._path = data_dir / FILE_NAME
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
+        self.generation = 0
         with self._failures():
             data_dir.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
@@ -135,6 +144,7 @@ class Database:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
+                self.generation += 1
             except BaseException:
                 # A full disk has SQLite roll back by itself.
                 if self._writer.in_transaction:

@@ -2,18 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
 
 from app.errors import VectorsUnavailable
 from app.events import Passage
 from app.retrieval.dense import DenseResult, DenseSearch
 from app.retrieval.filters import Scope
 from app.retrieval.fusion import reciprocal_rank_fusion
-from app.retrieval.passage_weights import weight, without_copies
+from app.retrieval.passage_weights import weighing
 from app.retrieval.question import Question
+from app.retrieval.records import POSITION_BITS
+from app.retrieval.repetition import without_copies
 from app.retrieval.store import Store
-from app.retrieval.translations import prefer_one_version
+from app.retrieval.translations import Candidate, prefer_one_version
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +52,8 @@ class HybridSearch:
         self._store = store
         self._dense = dense
 
-    async def search(self, question: Question, scope: Scope) -> Found:
-        """All candidates, best first; without the dense half when that fails."""
+    async def search(self, question: Question, scope: Scope, limit: int) -> Found:
+        """The `limit` best, best first; without the dense half when that fails."""
         dense, by_words = await asyncio.gather(
             self._by_meaning(question, scope),
             asyncio.to_thread(self._by_words, question, scope),
@@ -56,8 +61,14 @@ class HybridSearch:
         if dense and dense.small_talk:
             return Found(small_talk=True)
         by_meaning = dense.rankings if dense else ()
-        return await asyncio.to_thread(
-            self._found, question, by_meaning, by_words, scope, degraded=dense is None
+        candidates = self._candidates(question, by_meaning, by_words, scope)
+        best = candidates[0].chunk_id if candidates else None
+        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (*by_meaning, *by_words))
+        ordered = prefer_one_version(candidates, question.language)
+        return Found(
+            await asyncio.to_thread(self._passages, ordered, scope, limit),
+            degraded=dense is None,
+            confident=agreeing >= _AGREEING,
         )
 
     async def _by_meaning(self, question: Question, scope: Scope) -> DenseResult | None:
@@ -70,7 +81,7 @@ class HybridSearch:
     def _by_words(self, question: Question, scope: Scope) -> list[list[int]]:
         """A ranking for each version of the question."""
         asked_for = scope.filters.languages
-        languages = [lang for lang in self._store.languages() if lang in (asked_for or {lang})]
+        known = self._store.documents.languages()
         return [
             self._store.search_words(
                 words.text,
@@ -78,37 +89,49 @@ class HybridSearch:
                 replace(scope, filters=replace(scope.filters, languages=words.languages)),
                 words.terms,
             )
-            for words in question.words_in(languages)
+            for words in question.words_in([lang for lang in known if lang in (asked_for or known)])
         ]
 
-    def _found(
+    def _candidates(
         self,
         question: Question,
         by_meaning: Sequence[Sequence[int]],
         by_words: Sequence[Sequence[int]],
         scope: Scope,
-        *,
-        degraded: bool,
-    ) -> Found:
+    ) -> list[Candidate]:
+        """The chunks of all rankings, best first."""
         dense, lexical = reciprocal_rank_fusion(by_meaning), reciprocal_rank_fusion(by_words)
-        scores = {
-            i: _DENSE_WEIGHT * dense.get(i, 0.0) + lexical.get(i, 0.0)
-            for i in sorted(dense.keys() | lexical.keys())
-        }
-        stored = self._store.passages(scores, scope)
+        chunk_ids = np.array(sorted(dense.keys() | lexical.keys()), dtype=np.int64)
+        documents = self._store.documents.documents()
         # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
-        found = {
-            i: replace(
-                stored[i],
-                score=score * weight(stored[i], question.text),
-                dense_score=dense.get(i, 0.0),
-                lexical_score=lexical.get(i, 0.0),
-            )
-            for i, score in scores.items()
-            if i in stored
-        }
-        ranked = sorted(found, key=lambda i: -found[i].score)
-        best = ranked[0] if ranked else None
-        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (*by_meaning, *by_words))
-        passages = prefer_one_version([found[i] for i in ranked], question.language)
-        return Found(without_copies(passages), degraded=degraded, confident=agreeing >= _AGREEING)
+        visible = chunk_ids[self._store.documents.visible(scope).mask(chunk_ids)]
+        weigh = weighing(question.text)
+        found = []
+        for chunk_id in visible.tolist():
+            document = documents.get(chunk_id >> POSITION_BITS)
+            if document:
+                parts = dense.get(chunk_id, 0.0), lexical.get(chunk_id, 0.0)
+                score = _DENSE_WEIGHT * parts[0] + parts[1]
+                weight = weigh(document.jurisdiction, explains=document.explains(chunk_id))
+                found.append(Candidate(chunk_id, document, score * weight, *parts))
+        return sorted(found, key=lambda candidate: -candidate.score)
+
+    def _passages(self, candidates: Sequence[Candidate], scope: Scope, limit: int) -> list[Passage]:
+        """The passages of the first candidates that say something of their own."""
+
+        def read() -> Iterator[Passage]:
+            # Few are left out.
+            size = limit + limit // 2
+            for start in range(0, len(candidates), size):
+                part = candidates[start : start + size]
+                stored = self._store.passages([c.chunk_id for c in part], scope)
+                for candidate in part:
+                    if passage := stored.get(candidate.chunk_id):
+                        yield replace(
+                            passage,
+                            score=candidate.score,
+                            dense_score=candidate.dense_score,
+                            lexical_score=candidate.lexical_score,
+                        )
+
+        return list(islice(without_copies(read()), limit))

@@ -192,9 +192,9 @@ class KnowledgeBase:
         plain = {code: text for code in translations if (text := _plain(translations[code]))}
         language = await asyncio.to_thread(question_language, question)
         scope = Scope(filters or SearchFilters(), groups)
-        found = await self._hybrid.search(Question(question, language, plain), scope)
+        found = await self._hybrid.search(Question(question, language, plain), scope, top_k)
         return SearchResult(
-            tuple(found.passages[:top_k]),
+            tuple(found.passages),
             language,
             small_talk=found.small_talk,
             degraded=found.degraded,

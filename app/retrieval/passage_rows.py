@@ -9,7 +9,7 @@ from app.retrieval.filters import Scope
 
 _PASSAGES = (
     "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
-    "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction "
+    "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction, c.last_page "
     "FROM chunks c JOIN documents d ON d.id = c.document_id"
 )
 

@@ -1,9 +1,9 @@
-"""What a passage is worth beside its rank: its kind, its reach, and whether it was said already."""
+"""What a passage is worth beside its rank: by its kind and its reach."""
 
 import re
-from collections.abc import Iterable
+from typing import Protocol
 
-from app.events import Passage
+from app.events import Jurisdiction
 
 # "Cukup jelas": most of an explanation says less than the article that it explains.
 _EXPLANATION = 0.8
@@ -24,23 +24,19 @@ _ASKS_FOR_A_REGION = re.compile(
 )
 
 
-def weight(passage: Passage, question: str) -> float:
-    """What the passage's rank score is multiplied by, from 0.48 to 1.25."""
-    explanation = _EXPLANATION if passage.kind == "explanation" else 1.0
-    if passage.jurisdiction == "national":
-        return explanation * _NATIONAL
-    if passage.jurisdiction == "regional" and not _ASKS_FOR_A_REGION.search(question):
-        return explanation * _REGIONAL
-    return explanation
+class Weigh(Protocol):
+    """What a passage's rank score is multiplied by, from 0.48 to 1.25."""
+
+    def __call__(self, jurisdiction: Jurisdiction | None, *, explains: bool) -> float:
+        """Of a document of that reach; `explains`: a statute's explanation."""
 
 
-def without_copies(passages: Iterable[Passage]) -> list[Passage]:
-    """The passages, best first, without those that say word for word what an earlier one says."""
-    said: set[str] = set()
-    kept = []
-    for passage in passages:
-        words = " ".join(passage.text.casefold().split())
-        if words not in said:
-            said.add(words)
-            kept.append(passage)
-    return kept
+def weighing(question: str) -> Weigh:
+    """What passages are worth to the question."""
+    regional = 1.0 if _ASKS_FOR_A_REGION.search(question) else _REGIONAL
+    reach = {"national": _NATIONAL, "regional": regional, None: 1.0}
+
+    def weigh(jurisdiction: Jurisdiction | None, *, explains: bool) -> float:
+        return reach[jurisdiction] * (_EXPLANATION if explains else 1.0)
+
+    return weigh

@@ -30,10 +30,17 @@ def prepare(content: bytes, name: str, *, force: bool = False) -> Prepared:
 
 
 def chunks_of(loaded: LoadedFile) -> list[Chunk]:
-    """The passages of a loaded file, each with the page on which it begins."""
+    """The passages of a loaded file, each with the pages on which it begins and ends."""
     cut = chunk_markdown if loaded.is_markdown else chunk_text
     chunks = cut(loaded.text, loaded.title, loaded.body_start)
-    return [replace(chunk, page=_page(loaded.pages, chunk.start)) for chunk in chunks]
+    return [
+        replace(
+            chunk,
+            page=_page(loaded.pages, chunk.start),
+            last_page=_page(loaded.pages, chunk.end - 1),
+        )
+        for chunk in chunks
+    ]
 
 
 def _page(starts: Sequence[int], position: int) -> int | None:

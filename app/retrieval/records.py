@@ -15,6 +15,13 @@ ACCESS_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """Names of access groups: they become a part of the names of Chroma collections."""
 
 
+POSITION_BITS = 18
+"""Of a chunk's id, for its place in the document: 262,144 chunks in a document of 20 MB.
+
+The bits above stand for the document as it is: two of 10,000 clash once in 700,000 times.
+"""
+
+
 class Partition(NamedTuple):
     """Documents that a search takes or leaves together: each has its own Chroma collection.
 

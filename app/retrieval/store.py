@@ -22,15 +22,21 @@ from app.retrieval import fingerprints, lexical_index, passage_rows, vector_rows
 from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
+from app.retrieval.document_cache import DocumentCache
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex
 from app.retrieval.outbox import Outbox
-from app.retrieval.records import Change, Document, Identity, Partition, Stats, StoredVector
-
-# 262,144 chunks in a document of 20 MB; two of 10,000 documents clash once in 700,000 times.
-_POSITION_BITS = 18
+from app.retrieval.records import (
+    POSITION_BITS,
+    Change,
+    Document,
+    Identity,
+    Partition,
+    Stats,
+    StoredVector,
+)
 
 _DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
 _DOCUMENT_MARKS = ", ".join("?" for _ in fields(Document))
@@ -56,7 +62,8 @@ class Store:
 
     def __init__(self, data_dir: Path) -> None:
         self._database = Database(data_dir)
-        self._lexical = LexicalIndex()
+        self._lexical = LexicalIndex(self._database)
+        self.documents = DocumentCache(self._database)
         self._renew_words()
         self.catalogue = Catalogue(self._database)
         self.outbox = Outbox(self._database)
@@ -159,8 +166,8 @@ class Store:
             ids = _chunk_ids(document, len(chunks))
             connection.executemany(
                 "INSERT INTO chunks "
-                "(id, document_id, position, section, start, end, text, page, kind, vector_key) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "(id, document_id, position, section, start, end, text, page, kind, last_page, "
+                "vector_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     (ids[position], document.id, position, *astuple(chunk), key)
                     for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
@@ -195,14 +202,9 @@ class Store:
         self, question: str, limit: int, scope: Scope, terms: Sequence[str] = ()
     ) -> list[int]:
         """Chunk ids by the words shared with a question, or by further terms, best first."""
-        with self._database.read() as connection:
-            return self._lexical.search(connection, question, limit, scope, terms)
-
-    def languages(self) -> list[str]:
-        """The languages that documents are in."""
-        with self._database.read() as connection:
-            rows = connection.execute("SELECT DISTINCT language FROM documents ORDER BY language")
-            return [row[0] for row in rows]
+        languages = scope.filters.languages or self.documents.languages()
+        visible = self.documents.visible(scope)
+        return self._lexical.search(question, limit, languages, visible, terms)
 
     def document_ids(self, scope: Scope) -> list[str]:
         """The documents within a scope."""
@@ -227,14 +229,15 @@ class Store:
             return None
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT c.section, c.start, c.end, c.text, c.page, c.kind, v.key, v.vector "
+                "SELECT c.section, c.start, c.end, c.text, c.page, c.kind, c.last_page, "
+                "v.key, v.vector "
                 "FROM chunks c JOIN vectors v ON v.key = c.vector_key "
                 "WHERE c.document_id = ? ORDER BY c.position",
                 (document_id,),
             ).fetchall()
             fingerprint = fingerprints.of_document(connection, document_id)
-        chunks, keys = [Chunk(*row[:6]) for row in rows], [row[6] for row in rows]
-        vectors = {row[6]: vector_rows.decode(row[7]) for row in rows}
+        chunks, keys = [Chunk(*row[:-2]) for row in rows], [row[-2] for row in rows]
+        vectors = {row[-2]: vector_rows.decode(row[-1]) for row in rows}
         return Contents(document, chunks, keys, vectors, fingerprint)
 
     def identity(self, document_id: str) -> Identity | None:
@@ -312,9 +315,9 @@ def _identity_of(embedder: Embedder) -> str:
 
 def _chunk_ids(document: Document, count: int) -> Sequence[int]:
     """Positive 63-bit numbers in the chunks' order: the same document has the same everywhere."""
-    if count > 1 << _POSITION_BITS:
-        raise ValueError(f"{document.id} has {count} chunks, at most {1 << _POSITION_BITS} fit")
+    if count > 1 << POSITION_BITS:
+        raise ValueError(f"{document.id} has {count} chunks, at most {1 << POSITION_BITS} fit")
     whole = f"{document.id}\0{document.content_hash}\0{document.text}"
     number = int.from_bytes(blake2b(whole.encode(), digest_size=8).digest())
-    first = number >> (_POSITION_BITS + 1) << _POSITION_BITS
+    first = number >> (POSITION_BITS + 1) << POSITION_BITS
     return range(first, first + count)

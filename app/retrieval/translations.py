@@ -5,36 +5,47 @@ A folder named by its language holds translations: `it/pt-pma-setup` and
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from app.events import Passage
+from app.retrieval.document_cache import RankedDocument
 
 # Below nearly everything that is no translation, and still there when little is found.
 _DEMOTION = 0.1
 
 
-def prefer_one_version(passages: Sequence[Passage], language: str | None) -> list[Passage]:
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that was found, with its scores as a `Passage` has them."""
+
+    chunk_id: int
+    document: RankedDocument
+    score: float
+    dense_score: float = 0.0
+    lexical_score: float = 0.0
+
+
+def prefer_one_version(candidates: Sequence[Candidate], language: str | None) -> list[Candidate]:
     """Demote all but one language version of each topic; best first.
 
     Kept is the version in the question's `language` when it was found, else the
-    one that ranks first. `passages` come best first.
+    one that ranks first. `candidates` come best first.
     """
     kept: dict[str, str] = {}
-    for passage in passages:
-        topic = _topic(passage)
-        if topic and (topic not in kept or passage.language == language):
-            kept[topic] = passage.language
+    for candidate in candidates:
+        topic = _topic(candidate.document)
+        if topic and (topic not in kept or candidate.document.language == language):
+            kept[topic] = candidate.document.language
     ranked = [
-        passage
-        if kept.get(_topic(passage), passage.language) == passage.language
-        else replace(passage, score=passage.score * _DEMOTION)
-        for passage in passages
+        candidate
+        if kept.get(_topic(candidate.document)) in (None, candidate.document.language)
+        else replace(candidate, score=candidate.score * _DEMOTION)
+        for candidate in candidates
     ]
-    return sorted(ranked, key=lambda passage: -passage.score)
+    return sorted(ranked, key=lambda candidate: -candidate.score)
 
 
-def _topic(passage: Passage) -> str:
+def _topic(document: RankedDocument) -> str:
     """The document's id without its language folder; empty when it has none."""
-    parts = passage.document_id.split("/")
-    rest = [part for part in parts if part != passage.language]
+    parts = document.id.split("/")
+    rest = [part for part in parts if part != document.language]
     return "/".join(rest) if len(rest) < len(parts) else ""

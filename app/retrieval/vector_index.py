@@ -34,6 +34,12 @@ _PAUSE_S = 0.005
 # 0 of 24 with this: what is written meanwhile stands in Chroma's log.
 _SYNC_THRESHOLD = 100_000
 
+# How many candidates a query follows through the graph. Of 6,088 passages in one language the 30
+# nearest to a question were found for .91 with Chroma's default of 100 (.57 of them for one
+# question), .97 with 200 and .99 with this, in the same 2 ms.
+_SEARCHED = 400
+_CONFIGURATION = {"sync_threshold": _SYNC_THRESHOLD, "ef_search": _SEARCHED}
+
 # Chunks whose own vectors are looked up to see whether an index works, of each partition;
 # the graph is not exact, so that of sound ones 98 in 100 are found.
 _SAMPLE = 64
@@ -222,15 +228,15 @@ class VectorIndex:
             # Another embedder's vectors mean nothing beside ours.
             self._client.delete_collection(name)
             collection = self._create(name)
+        elif (collection.configuration["hnsw"] or {}).get("ef_search") != _SEARCHED:
+            collection.modify(configuration={"hnsw": {"ef_search": _SEARCHED}})
         return collection
 
     def _create(self, name: str) -> "ChromaCollection":
         return self._client.get_or_create_collection(
             name,
             embedding_function=None,
-            configuration=cast(
-                "Any", {"hnsw": {"space": "cosine", "sync_threshold": _SYNC_THRESHOLD}}
-            ),
+            configuration=cast("Any", {"hnsw": {"space": "cosine", **_CONFIGURATION}}),
             metadata=self._made_by,
         )
 

@@ -28,7 +28,8 @@ class Source(BaseModel):
     )
     title: str = Field(description="The document's title.")
     section: str = Field(description="Title and headings above the passage.")
-    page: int | None = Field(description="Page of the document, where it has pages.")
+    page: int | None = Field(description="The page on which it begins, where there are pages.")
+    last_page: int | None = Field(description="The page on which it ends.")
     uri: str | None = Field(description="Where the document was taken from, if it says so.")
     effective_date: str | None = Field(description="ISO date from which the document holds.")
     score: float = Field(description="Rank score of the search; comparable within one answer.")
@@ -173,6 +174,7 @@ def source(n: int, passage: Passage) -> Source:
         title=passage.title,
         section=passage.section,
         page=passage.page,
+        last_page=passage.last_page,
         uri=passage.uri,
         effective_date=passage.effective_date,
         score=round(passage.score, 6),

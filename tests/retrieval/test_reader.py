@@ -46,12 +46,15 @@ def test_every_format_becomes_passages_of_its_text(
     assert found.page == page
 
 
-def test_a_passage_knows_the_page_on_which_it_begins(reader: Reader) -> None:
+def test_a_passage_knows_the_pages_on_which_it_begins_and_ends(reader: Reader) -> None:
     pages = [f"Halaman {n}" + "\nkata kata kata kata" * 45 for n in range(1, 4)]
     prepared = reader.prepare(files.pdf(*pages), "law.pdf")
     for chunk in prepared.chunks:
         begun = prepared.loaded.text[: chunk.start + len("Halaman")].count("Halaman")
         assert chunk.page == begun
+        ended = prepared.loaded.text[: chunk.end].count("Halaman")
+        assert chunk.last_page == ended
+    assert any(chunk.page != chunk.last_page for chunk in prepared.chunks)
     assert {chunk.page for chunk in prepared.chunks} == {1, 2, 3}
 
 

@@ -170,13 +170,14 @@ def test_what_is_known_of_a_document_comes_back(tmp_path: Path) -> None:
         *("2025-06-05", "2026-01-01", "laws", "staff", "old-perda", "regional", "no title\nold"),
     )
     scope = Scope(SearchFilters(), frozenset({"staff"}))
-    chunk = Chunk("Perda", 0, 8, "Pasal 1.", page=3, kind="explanation")
+    chunk = Chunk("Perda", 0, 8, "Pasal 1.", page=3, kind="explanation", last_page=4)
     change = store.replace_document(document, [chunk], ["key"], {"key": np.ones(384, np.float32)})
     found = change.added[0].chunk_id
     passage = store.passages([found], scope)[found]
     assert store.passages([found], EVERYTHING) == {}
     assert store.document("perda") == document
-    assert (passage.page, passage.kind, passage.jurisdiction) == (3, "explanation", "regional")
+    assert (passage.page, passage.last_page) == (3, 4)
+    assert (passage.kind, passage.jurisdiction) == ("explanation", "regional")
     store.close()
 
 

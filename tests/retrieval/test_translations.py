@@ -1,13 +1,13 @@
-from app.events import Passage
-from app.retrieval.translations import prefer_one_version
+from app.retrieval.document_cache import RankedDocument
+from app.retrieval.translations import Candidate, prefer_one_version
 
 
-def passage(document_id: str, language: str, score: float) -> Passage:
-    return Passage(document_id, "", "", "", score, 0, 0, language)
+def passage(document_id: str, language: str, score: float) -> Candidate:
+    return Candidate(0, RankedDocument(0, document_id, language, None, None), score)
 
 
-def order(passages: list[Passage], language: str | None) -> list[str]:
-    return [p.document_id for p in prefer_one_version(passages, language)]
+def order(candidates: list[Candidate], language: str | None) -> list[str]:
+    return [c.document.id for c in prefer_one_version(candidates, language)]
 
 
 CAPITAL = [

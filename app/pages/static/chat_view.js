@@ -152,7 +152,13 @@ function sourceList(turn, actions) {
 }
 
 function place(source) {
-  return source.page === null ? "" : `, ${text("pageShort", { page: source.page })}`;
+  if (source.page === null) return "";
+  const key = pages(source) === source.page ? "pageShort" : "pagesShort";
+  return `, ${text(key, { page: pages(source) })}`;
+}
+
+function pages({ page, last_page: last }) {
+  return last && last !== page ? `${page}-${last}` : page;
 }
 
 function figures(done) {
@@ -224,7 +230,7 @@ function sourceDialog(source) {
           <h2 id="source-title">${text("source", { n: source.n, title: source.title })}</h2>
           <dl>
             ${fact("document", source.document_id)} ${fact("section", source.section)}
-            ${fact("page", source.page)} ${fact("effective", source.effective_date)}
+            ${fact("page", pages(source))} ${fact("effective", source.effective_date)}
             ${fact("address", address(source.uri))}
           </dl>
           <h3>${text("passage")}</h3>
