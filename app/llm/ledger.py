@@ -70,6 +70,8 @@ class Ledger:
         self.under_way: Counter[str] = Counter()
         """Calls that have begun and not ended, by model."""
         self.turns = 0
+        self.unanswered = 0
+        """Turns that no model answered whole, but for those that were refused."""
         """Turns that were to be answered, by whichever model."""
         self.fallback_kinds: Counter[str] = Counter()
         """Turns that went on to Haiku because Llama failed or was left alone, by why."""

@@ -194,6 +194,7 @@ class LlamaScoutClient:
                 elif side.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
                     self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 return
+        self.ledger.unanswered += not turn.is_refused
         yield turn.end()
 
     def begin(self, model: Model) -> Begun:

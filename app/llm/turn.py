@@ -82,16 +82,21 @@ class Turn:
             self.failures[ai] = error
             raise
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it is the conversation's own fault that nothing was said."""
+        kinds = [failure.kind for failure in self.failures.values()]
+        # A refused prompt is not shopped around.
+        own = kinds[-1:] == [FailureKind.CONTENT_FILTER] or set(kinds) <= THE_REQUESTS_OWN
+        return bool(kinds) and not self.said and own
+
     def end(self) -> Failed:
         """How a turn ends that no model finished. Raises where nothing had been said."""
         last = next(reversed(self.failures.values()), None)
         if last is not None and self.said:
             goes_on = any(side.ai == HAIKU for side in self.sides)
             return Failed(last.kind, last.detail, self.said, resumable=goes_on)
-        if last is not None and last.kind is FailureKind.CONTENT_FILTER:
-            raise last  # a refused prompt is not shopped around
-        kinds = {failure.kind for failure in self.failures.values()}
-        if last is not None and kinds <= THE_REQUESTS_OWN:
+        if last is not None and self.is_refused:
             raise last
         message = "no model could answer" if self.failures else "No AI configured"
         raise AnswerUnavailable(message, self.failures)

@@ -133,6 +133,9 @@ class ServiceCollector(Collector):
             asides.add_metric([ai, outcome], count)
         yield asides
         yield CounterMetricFamily("zantara_turns", "Turns to be answered.", ledger.turns)
+        yield CounterMetricFamily(
+            "zantara_turns_unanswered", "Turns that no model answered whole.", ledger.unanswered
+        )
         yield CounterMetricFamily("zantara_cost_usd", "US dollars spent.", ledger.cost_usd)
         # A gauge: an answer that cost more than on Haiku takes from it.
         yield GaugeMetricFamily("zantara_saved_usd", "US dollars saved.", ledger.saved_usd)

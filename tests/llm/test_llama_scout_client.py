@@ -281,6 +281,7 @@ async def test_an_answer_that_nobody_can_go_on_with_ends_in_one_failure(
         assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
         assert isinstance(events[-1], Failed)
         assert events[-1].partial_text == "Oltre dieci "
+        assert client.ledger.unanswered == 1
 
 
 async def test_a_whole_answer_starts_over_on_haiku_at_any_moment(
@@ -727,6 +728,7 @@ async def test_a_prompt_that_is_refused_in_a_race_is_refused(
             await client.chat_async(QUESTION)
 
     assert caught.value.kind is FailureKind.CONTENT_FILTER
+    assert client.ledger.unanswered == 0  # that is an answer too
 
 
 async def test_a_model_that_uses_up_its_time_leaves_some_to_the_next(

@@ -62,6 +62,7 @@ async def test_what_alerts_compare_is_served_from_the_start(serving: Serving) ->
         figures = samples((await scraper.get(f"http://127.0.0.1:{port}/metrics")).text)
 
     assert figures["zantara_turns_total"] == 0
+    assert figures["zantara_turns_unanswered_total"] == 0
     for ai in ("llama-scout", "haiku"):
         assert figures[f'zantara_calls_total{{ai="{ai}",outcome="success"}}'] == 0
     for kind in (*FailureKind, "hedged"):
