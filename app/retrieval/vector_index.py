@@ -228,7 +228,7 @@ class VectorIndex:
             # Another embedder's vectors mean nothing beside ours.
             self._client.delete_collection(name)
             collection = self._create(name)
-        elif (collection.configuration["hnsw"] or {}).get("ef_search") != _SEARCHED:
+        elif (collection.configuration_json.get("hnsw") or {}).get("ef_search") != _SEARCHED:
             collection.modify(configuration={"hnsw": {"ef_search": _SEARCHED}})
         return collection
 
