@@ -110,7 +110,7 @@ async def test_an_upload_becomes_searchable_and_a_deleted_document_is_gone(
         await page.locator(".citation").click()
         source = page.get_by_role("dialog")
         await expect(source).to_contain_text("visas/x99")
-        await expect(source.locator("dt:text('Page') + dd")).to_have_text("2")
+        await expect(source.locator("dt:text('Page') + dd")).to_contain_text("2")
         await expect(source.locator("blockquote")).to_contain_text("ninety days")
 
         await page.goto("/console")
