@@ -5,7 +5,7 @@ BIN := .venv/bin
 # PYTHONDONTWRITEBYTECODE is set, as in many containers.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help run test check format eval vectors lock
+.PHONY: help run test check format eval soak vectors lock
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ format: .venv/dev ## Format the code
 
 eval: .venv/eval ## Measure the retrieval: questions on the documents in ../shared
 	$(BIN)/python -m scripts.evaluate
+
+soak: .venv/dev ## Ten minutes of random faults, then SIGTERM: writes docs/reliability.md
+	$(BIN)/python -m scripts.soak
 
 vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
 	$(BIN)/python -m scripts.build_vectors
