@@ -17,7 +17,7 @@ import httpx
 
 from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
 from app.events import Passage, Section
-from app.retrieval import ingest, shipped_vectors
+from app.retrieval import chroma_client, ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
@@ -104,9 +104,11 @@ class KnowledgeBase:
             embedder = embedder or stack.enter_context(configured_embedder(settings))
             stack.enter_context(exclusive(settings.data_dir))
             if settings.chroma_url:
+                # Before anything is opened, for as long as names take to resolve.
+                await asyncio.to_thread(chroma_client.check_private, settings.chroma_url)
                 logger.warning(
                     "a Chroma server has no authentication of its own: whoever reaches %s reads "
-                    "and changes every document, so keep it on loopback or a private network",
+                    "and changes every document",
                     httpx.URL(settings.chroma_url).host,
                 )
             store = await asyncio.to_thread(Store, settings.data_dir)

@@ -49,9 +49,7 @@ class SharedDocuments:
         self._seen: str | None = None
         with chroma_client.failures():
             # What is there already keeps its generation.
-            self._collection = client.get_or_create_collection(
-                name, embedding_function=None, metadata=_token(uuid4().hex)
-            )
+            self._collection = chroma_client.collection(client, name, metadata=_token(uuid4().hex))
             self._generation = str((self._collection.metadata or {})["generation"])
         store.outbox.begin(self._generation)
 
@@ -73,7 +71,8 @@ class SharedDocuments:
         What waits to be sent is sent first, so that a change made here stays.
         """
         with chroma_client.failures():
-            token = (self._client.get_collection(self._name).metadata or {}).get("token")
+            found = self._client.get_collection(self._name, embedding_function=None)
+            token = (found.metadata or {}).get("token")
         if token == self._seen and not self._store.outbox.waiting():
             return
         self._skip_what_is_there_already()

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -233,10 +233,10 @@ class VectorIndex:
         return collection
 
     def _create(self, name: str) -> "ChromaCollection":
-        return self._client.get_or_create_collection(
+        return chroma_client.collection(
+            self._client,
             name,
-            embedding_function=None,
-            configuration=cast("Any", {"hnsw": {"space": "cosine", **_CONFIGURATION}}),
+            configuration={"hnsw": {"space": "cosine", **_CONFIGURATION}},
             metadata=self._made_by,
         )
 

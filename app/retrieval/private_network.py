@@ -1,0 +1,33 @@
+"""Whether a server is reached over loopback or a private network only."""
+
+import socket
+from ipaddress import IPv6Address, ip_address, ip_network
+
+_PRIVATE = tuple(
+    ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "::1/128"),
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),  # RFC 1918
+        "fc00::/7",  # RFC 4193; Fly.io's private network is fdaa::/16
+    )
+)
+"""Named one by one: `is_private` of the standard library counts far more as private."""
+
+
+def public_addresses(host: str) -> list[str]:
+    """The addresses of a host that lie outside; none for a name that does not resolve now.
+
+    Blocks for as long as the resolver takes.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+    return [address for address in addresses if not _is_private(address)]
+
+
+def _is_private(address: str) -> bool:
+    parsed = ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return any((mapped or parsed) in network for network in _PRIVATE)
