@@ -216,6 +216,7 @@ class Attempt:
                 ttft_ms=self._ttft_ms,
                 reason=self.reason,
                 aside=self.aside,
+                lost_requests=self._bill.lost_requests,
             )
         )
         return finished

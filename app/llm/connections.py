@@ -83,4 +83,6 @@ async def _sent_again(
         if not _kept.get() or clock() - began > CLOSED_WHILE_IDLE_S:
             raise
     logger.info("a kept connection was closed: the request is sent once more")
+    if bill := billed_to.get():
+        bill.lost_requests += 1
     return await handler(request)

@@ -31,6 +31,7 @@ class Entry:
     `model` is the one that answered, where it said so, else the one asked for.
     `reason` says why it was not the first choice's, as `RouteChosen.fallback_reason` does.
     What was asked `aside` was for the service's own use, no answer to a caller.
+    `lost_requests` of it a kept connection lost: they are of the same call, at no cost.
     """
 
     ai: str
@@ -45,6 +46,7 @@ class Entry:
     ttft_ms: float | None = None
     reason: str | None = None
     aside: bool = False
+    lost_requests: int = 0
 
     @property
     def fallback(self) -> bool:
@@ -67,12 +69,14 @@ class Ledger:
         """Calls for an answer, by (`llama-scout` or `haiku`, outcome)."""
         self.asides: Counter[tuple[str, str]] = Counter()
         """Calls for the service's own use, by the same."""
+        self.lost_requests: Counter[str] = Counter()
+        """Requests that a kept connection lost and that were sent once more, by model."""
         self.under_way: Counter[str] = Counter()
         """Calls that have begun and not ended, by model."""
         self.turns = 0
+        """Turns that were to be answered, by whichever model."""
         self.unanswered = 0
         """Turns that no model answered whole, but for those that were refused."""
-        """Turns that were to be answered, by whichever model."""
         self.fallback_kinds: Counter[str] = Counter()
         """Turns that went on to Haiku because Llama failed or was left alone, by why."""
         self.cost_usd = 0.0
@@ -108,6 +112,7 @@ class Ledger:
     def record(self, entry: Entry) -> None:
         """Add a call. Unknown costs add nothing."""
         (self.asides if entry.aside else self.outcomes)[entry.ai, entry.outcome] += 1
+        self.lost_requests[entry.ai] += entry.lost_requests
         self.cost_usd += entry.cost_usd or 0.0
         if paying := payer.get():
             paying.tokens += entry.usage.input_tokens + entry.usage.output_tokens

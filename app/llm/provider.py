@@ -101,11 +101,13 @@ class Bill:
     `sent` is whether the request went out on a connection; `model` is the one that
     answers. `usage` is None until the provider reports it, and estimated while its
     report is of the beginning only; `billed_usd` is what it said it charged, in US
-    dollars, None when it did not say.
+    dollars, None when it did not say. `lost_requests` a kept connection lost, and each
+    was sent once more.
     """
 
     model: str
     sent: bool = False
+    lost_requests: int = 0
     usage: Usage | None = None
     billed_usd: float | None = None
 

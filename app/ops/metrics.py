@@ -132,6 +132,15 @@ class ServiceCollector(Collector):
         for (ai, outcome), count in list(ledger.asides.items()):
             asides.add_metric([ai, outcome], count)
         yield asides
+        lost = CounterMetricFamily(
+            "zantara_lost_requests",
+            "Requests that a kept connection lost, each sent once more.",
+            labels=["ai"],
+        )
+        for side in sides:
+            if side:
+                lost.add_metric([side.ai], ledger.lost_requests[side.ai])
+        yield lost
         yield CounterMetricFamily("zantara_turns", "Turns to be answered.", ledger.turns)
         yield CounterMetricFamily(
             "zantara_turns_unanswered", "Turns that no model answered whole.", ledger.unanswered

@@ -62,6 +62,8 @@ async def test_a_kept_connection_that_the_server_had_closed_costs_nobody_an_answ
             assert (await client.chat_async(QUESTION)).text == SAID + REST
 
         assert client.ledger.outcomes == {("llama-scout", "success"): 3}
+        # Every request that was read stands in the ledger: three answered, the others lost.
+        assert client.ledger.lost_requests == {"llama-scout": server.read_in_vain}
     assert server.read_in_vain
 
 
