@@ -5,6 +5,7 @@ Some of the guide's sums are wrong at its own prices; each difference is said.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 from app.errors import ConfigurationError
 from app.events import Usage
@@ -75,8 +76,20 @@ def models(
 ) -> list[Model]:
     """The two models at work, and those beside them. Raises `ConfigurationError`."""
     return [
-        _priced(prices, "openrouter", llama, GUIDE_LLAMA, "LLAMA_PRICE_INPUT and _OUTPUT"),
-        _priced(prices, "anthropic", haiku, GUIDE_HAIKU, "HAIKU_PRICE_INPUT and _OUTPUT"),
+        _priced(
+            prices,
+            "openrouter",
+            llama,
+            GUIDE_LLAMA if "llama-4-scout" in llama else None,
+            "LLAMA_PRICE_INPUT and _OUTPUT",
+        ),
+        _priced(
+            prices,
+            "anthropic",
+            haiku,
+            GUIDE_HAIKU if "haiku-4-5" in haiku else None,
+            "HAIKU_PRICE_INPUT and _OUTPUT",
+        ),
         *(_priced(prices, provider, name, None, "another model") for provider, name in beside),
     ]
 
@@ -102,6 +115,8 @@ def report(scenarios: Sequence[Scenario], compared: Sequence[Model]) -> Iterator
             yield _row(scenario, model)
         yield from _savings(scenario, compared)
     yield ""
+    yield f"today: prices as genai-prices {version('genai-prices')} was released with, if none are"
+    yield "configured (LLAMA_PRICE_INPUT and the like)."
     yield "Every model is taken to count the same tokens; Haiku 5.5 counts about 30% more of them."
     yield "The prompts are the guide's. With its passages the service sends about 3,000 tokens to"
     yield "Llama and 2,500 to Haiku for a business or a complex question (docs/guide.it.md)."
@@ -112,13 +127,15 @@ def spending_report(spent: Sequence[Spending]) -> Iterator[str]:
     if not spent:
         yield "Nothing has been spent yet."
         return
-    yield f"{'Spent, by day (UTC) and model':<42}{'calls':>9}{'spent':>14}{'saved':>14}"
+    yield f"{'Spent, by day (UTC) and model':<42}{'calls':>9}{'failed':>9}{'spent':>14}{'saved':>14}"
     for row in spent:
         note = f"  ({row.unpriced} of unknown cost)" if row.unpriced else ""
         label = f"{row.day}  {row.model}"
-        yield f"  {label:<40}{row.calls:>9,}{row.cost_usd:>14.6f}{row.saved_usd:>14.6f}{note}"
+        counts = f"{row.calls:>9,}{row.failed:>9,}"
+        yield f"  {label:<40}{counts}{row.cost_usd:>14.6f}{row.saved_usd:>14.6f}{note}"
     cost, saved = sum(row.cost_usd for row in spent), sum(row.saved_usd for row in spent)
-    yield f"  {'in all':<49}{cost:>14.6f}{saved:>14.6f}"
+    yield f"  {'in all':<58}{cost:>14.6f}{saved:>14.6f}"
+    yield "Failed are those that gave no whole answer, the client's leaving among them."
     yield "Saved is against Haiku for the tokens that Llama read; Haiku is sent fewer passages."
 
 

@@ -71,6 +71,14 @@ def test_a_dearer_llama_is_said_to_cost_more() -> None:
     assert any("costs $2.45 more" in line for line in report([mix(1000, 0, 0)], compared))
 
 
+def test_what_the_guide_says_of_haiku_4_5_is_not_said_of_another() -> None:
+    compared = models(PriceList(), LLAMA, "claude-haiku-5-5", [])
+    lines = list(report([mix(10_000, 15_000, 5_000)], compared))
+
+    assert rows("10,000 casual", lines)[2].split()[1:3] == ["$22.00", "$6.70"]
+    assert rows("10,000 casual", lines)[3].split()[1:3] == ["–", "–"]
+
+
 def test_a_model_without_a_price_is_named() -> None:
     with pytest.raises(ConfigurationError, match="anthropic:claude-unknown"):
         models(PriceList(), LLAMA, HAIKU, [("anthropic", "claude-unknown")])
@@ -89,9 +97,10 @@ async def test_the_command_takes_any_mix_and_shows_what_was_spent(
 
     assert code == 0, err
     assert "meta-llama/llama-4-scout (openrouter)        0.20     0.20" in out
+    assert "today: prices as genai-prices 0." in out
     assert "100 casual, 0 business and 7 complex questions" in out
     spent = next(line for line in out.splitlines() if line.startswith("  20"))
-    assert spent.split()[1:] == [LLAMA, "1", "0.000340", "0.000660"]
+    assert spent.split()[1:] == [LLAMA, "1", "0", "0.000340", "0.000660"]
     assert "about 3,000 tokens to\nLlama and 2,500 to Haiku" in out
     assert "Saved is against Haiku for the tokens that Llama read" in out
 
