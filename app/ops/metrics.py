@@ -9,7 +9,7 @@ adds up is read off it at each scrape, so that the two cannot disagree.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -172,6 +172,7 @@ def exporting(
 ) -> Iterator[None]:
     """Serve `/metrics` on `port` for the length of the block. Raises `ConfigurationError`."""
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)  # memory, descriptors, the time of the start
     registry.register(ServiceCollector(client, knowledge_base))
     metrics = CallMetrics(registry)
     client.ledger.listeners.append(metrics.called)
