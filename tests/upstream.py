@@ -27,6 +27,8 @@ class Call:
     body: bytes
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the caller has hung up."""
+    answered: bool = False
+    """To the end."""
 
     @property
     def json(self) -> Any:
@@ -36,8 +38,11 @@ class Call:
 class Wire:
     """What a script writes on."""
 
-    def __init__(self, writer: asyncio.StreamWriter, call: Call) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, call: Call, *, keeps_connection: bool = False
+    ) -> None:
         self.call = call
+        self.keeps_connection = keeps_connection
         self._writer = writer
 
     async def raw(self, data: bytes) -> None:
@@ -49,7 +54,9 @@ class Wire:
     ) -> None:
         lines = [f"HTTP/1.1 {status} X", f"Content-Type: {content_type}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        lines += ["Transfer-Encoding: chunked", "Connection: close", "", ""]
+        lines += ["Transfer-Encoding: chunked"]
+        lines += [] if self.keeps_connection else ["Connection: close"]
+        lines += ["", ""]
         await self.raw("\r\n".join(lines).encode())
 
     async def chunk(self, data: bytes) -> None:
@@ -62,6 +69,7 @@ class Wire:
 
     async def end(self) -> None:
         await self.raw(b"0\r\n\r\n")
+        self.call.answered = True
 
     async def hang(self) -> None:
         """Say nothing more until the caller hangs up."""
@@ -79,6 +87,8 @@ class Upstream:
     """Plays OpenRouter and Anthropic on one loopback port."""
 
     def __init__(self) -> None:
+        self.keeps_connections = False
+        """Whether a connection serves one call after the other, as long as each ends well."""
         self.calls: list[Call] = []
         self.unexpected: list[str] = []
         self.openrouter_key: Step = _key_answer
@@ -161,13 +171,19 @@ class Upstream:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        call = await _read(reader)
-        step = self._step_for(call)
-        watching = asyncio.create_task(_watch(reader, call))
-        try:
-            await step(Wire(writer, call))
-        finally:
-            watching.cancel()
+        first = await reader.read(1)
+        while first:
+            call = await _read(first, reader)
+            step = self._step_for(call)
+            wire = Wire(writer, call, keeps_connection=self.keeps_connections)
+            watching = asyncio.create_task(_watch(reader, call))
+            try:
+                await step(wire)
+                if not (wire.keeps_connection and call.answered):
+                    return
+                first = await watching
+            finally:
+                watching.cancel()
 
     def _step_for(self, call: Call) -> Step:
         if call.path == "/api/v1/key":
@@ -182,8 +198,8 @@ class Upstream:
         return steps.popleft()
 
 
-async def _read(reader: asyncio.StreamReader) -> Call:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+async def _read(first: bytes, reader: asyncio.StreamReader) -> Call:
+    head = (first + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     method, path, _ = head[0].split(" ")
     pairs = (line.split(": ", 1) for line in head[1:] if line)
     headers = {name.lower(): value for name, value in pairs}
@@ -191,10 +207,13 @@ async def _read(reader: asyncio.StreamReader) -> Call:
     return Call(method, path.partition("?")[0], headers, body)
 
 
-async def _watch(reader: asyncio.StreamReader, call: Call) -> None:
+async def _watch(reader: asyncio.StreamReader, call: Call) -> bytes:
+    """The first byte of the connection's next call; none when the caller has hung up."""
     with suppress(ConnectionError):
-        await reader.read()
+        if first := await reader.read(1):
+            return first
     call.closed.set()
+    return b""
 
 
 def status(code: int, body: Any = None, **headers: str) -> Step:

@@ -127,7 +127,8 @@ def spending_report(spent: Sequence[Spending]) -> Iterator[str]:
     if not spent:
         yield "Nothing has been spent yet."
         return
-    yield f"{'Spent, by day (UTC) and model':<42}{'calls':>9}{'failed':>9}{'spent':>14}{'saved':>14}"
+    counted = f"{'calls':>9}{'failed':>9}"
+    yield f"{'Spent, by day (UTC) and model':<42}{counted}{'spent':>14}{'saved':>14}"
     for row in spent:
         note = f"  ({row.unpriced} of unknown cost)" if row.unpriced else ""
         label = f"{row.day}  {row.model}"

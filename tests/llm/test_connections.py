@@ -30,7 +30,7 @@ class Server:
                 b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
             )
-            self.read_in_vain += bool(await _head(reader))
+            self.read_in_vain += (await _head(reader)).startswith(b"POST")
         writer.close()
 
     @asynccontextmanager
