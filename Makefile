@@ -5,7 +5,7 @@ BIN := .venv/bin
 # PYTHONDONTWRITEBYTECODE is set, as in many containers.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help run test check format eval soak vectors lock
+.PHONY: help run test check format eval soak bench bench-quick bench-peers vectors lock
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,16 @@ eval: .venv/eval ## Measure the retrieval: questions on the documents in ../shar
 
 soak: .venv/dev ## Ten minutes of random faults, then SIGTERM: writes docs/reliability.md
 	$(BIN)/python -m scripts.soak
+
+bench: .venv/dev ## What a request costs, beside a bare pass-through and LiteLLM: half an hour
+	$(BIN)/python -m bench --json docs/performance.json
+
+bench-quick: .venv/dev ## The same with fewer rows, in three minutes
+	$(BIN)/python -m bench --quick
+
+bench-peers: .venv/uv ## LiteLLM's proxy, in an environment of its own, to be measured beside
+	$(BIN)/uv venv -q --allow-existing .venv-peers
+	$(BIN)/uv pip install -q --python .venv-peers/bin/python 'litellm[proxy]==1.106.2'
 
 vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
 	$(BIN)/python -m scripts.build_vectors

@@ -1,0 +1,101 @@
+"""Print what the service costs, beside its peers: `make bench`, `make bench-quick`.
+
+Everything runs on this machine over loopback, so that ratios within a run count and
+absolute figures move with the machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench import knowledge, streams
+from bench.lanes import HEAD, Lane, completion, side_by_side, turn
+from bench.targets import LITELLM, targets
+
+COMPLETIONS = "/v1/chat/completions"
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    model = next(
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    return {
+        "processors": f"{os.cpu_count()} × {model}",
+        "memory_gb": round(memory),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
+    """All figures."""
+    kept = {size: await knowledge.kept(size) for size in chunks}
+    before = machine()
+    print(before, flush=True)
+    async with targets() as started, AsyncExitStack() as stack:
+        alone = await stack.enter_async_context(started.zantara())
+        lanes = [
+            Lane("direct", started.upstream, COMPLETIONS, completion),
+            Lane("floor", started.floor, COMPLETIONS, completion),
+            Lane("router", alone, COMPLETIONS, completion),
+        ]
+        for size, folder in kept.items():
+            server = await stack.enter_async_context(started.zantara(folder))
+            lanes.append(Lane(f"chat, {size} chunks", server, "/chat", turn))
+        if started.litellm:
+            lanes.append(Lane("litellm", started.litellm, COMPLETIONS, completion))
+        else:
+            print(f"no {LITELLM}: `make bench-peers` installs it")
+        print(HEAD)
+        rows = await side_by_side(
+            lanes,
+            at_once=(1, 16) if quick else (1, 16, 64, 256),
+            rounds=3,
+            seconds=1.0 if quick else 4.0,
+            streamed=(True,) if quick else (True, False),
+        )
+        refused = await streams.refused(started, turns=100 if quick else 400)
+        opened = [
+            await streams.many_open(started.upstream, lane, 100 if quick else 1000)
+            for lane in lanes[1 : 3 if quick else 4]
+        ]
+    return {
+        "before": before,
+        "after": machine(),
+        "rows": rows,
+        "refused": refused,
+        "open_streams": opened,
+    }
+
+
+def main() -> None:
+    """Measure, print, and write the figures where they are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two minutes, fewer rows")
+    parser.add_argument("--chunks", type=int, nargs="*", help="sizes of knowledge bases")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    given = parser.parse_args()
+    sizes = given.chunks if given.chunks is not None else [10_000]
+    if given.chunks is None and not given.quick:
+        sizes.append(100_000)
+    figures = uvloop.run(measure(quick=given.quick, chunks=sizes))
+    if given.json:
+        given.json.parent.mkdir(parents=True, exist_ok=True)
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
