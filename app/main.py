@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             keyring = await stack.enter_async_context(open_keyring(used))
             _check_exposure(used, keyring)
             client = await stack.enter_async_context(
-                open_client(used, partial(knowledge_base.wait_prepared, HEAD_START_S))
+                open_client(used, partial(knowledge_base.wait_warm, HEAD_START_S))
             )
             chat_service = ChatService(knowledge_base, client, used)
             chat_service.search_listeners.append(trace_search)

@@ -6,7 +6,7 @@ import shutil
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,6 +85,7 @@ class KnowledgeBase:
         self._stored = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[str | None] | None = None
         self._prepared = asyncio.create_task(self._prepare())
         self._prepared.add_done_callback(self._after_preparation)
 
@@ -152,9 +153,13 @@ class KnowledgeBase:
             and self._prepared.exception() is None
         )
 
-    async def wait_prepared(self, timeout_s: float) -> None:
-        """Wait until the bundled knowledge is indexed, or could not be, or the time is up."""
-        await asyncio.wait([self._prepared], timeout=timeout_s)
+    async def wait_warm(self, timeout_s: float) -> None:
+        """Wait until nothing is left to load for a question, or the time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.wait([self._prepared])
+                if self._telling:
+                    await asyncio.wait([self._telling])
 
     @property
     def searches_by_meaning(self) -> bool:
@@ -285,6 +290,8 @@ class KnowledgeBase:
             if done:
                 self._opening.result()
             await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
+            # Takes 0.6 s, in which the service is ready: a question that comes meanwhile waits.
+            self._telling = asyncio.create_task(asyncio.to_thread(question_language, "?"))
 
     async def _until_searchable(self) -> None:
         """Words suffice for a search; the vector index is waited for as long as for them."""
@@ -330,7 +337,6 @@ class KnowledgeBase:
 
     def _warm(self) -> None:
         """Load what the first question would otherwise wait for."""
-        question_language("?")
         try:
             self._dense.warm()
         except VectorsUnavailable as error:
@@ -341,6 +347,8 @@ class KnowledgeBase:
         await asyncio.wait([self._prepared])
         if self._warming:
             await asyncio.wait([self._warming])
+        if self._telling:
+            await asyncio.wait([self._telling])
         async with self._ingesting:
             await asyncio.to_thread(self._dense.close)
         if self._opening:
