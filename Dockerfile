@@ -16,12 +16,15 @@ COPY knowledge knowledge
 # because nothing can be written where it runs.
 RUN --mount=type=cache,target=/root/.cache \
     /uv/bin/uv pip install --python .venv/bin/python --no-deps -e . \
-    && .venv/bin/python -m compileall -q app
+    && .venv/bin/python -m compileall -q app \
+    && chmod -R go-w .
 
 FROM python:3.11-slim
-# The one place that can be written: on Fly.io the volume, elsewhere --read-only and -v.
+# The one place that can be written, also where the root is not mounted read-only: on Fly.io the
+# volume, elsewhere -v.
 RUN python -m pip uninstall --yes pip setuptools wheel \
     && useradd --system --no-create-home --uid 10001 zantara \
+    && find /run /tmp /var/tmp -xdev -type d -perm -o+w -exec chmod o-w {} + \
     && install -d -o zantara /data
 WORKDIR /srv
 COPY --from=build /srv /srv

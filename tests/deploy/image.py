@@ -56,8 +56,13 @@ def parse(dockerfile: str) -> list[Stage]:
     return stages
 
 
-def script(stages: list[Stage], context: Path, scratch: Path, inside: str) -> str:
-    """The shell script that builds every stage and then runs `inside` in the last."""
+def script(
+    stages: list[Stage], context: Path, scratch: Path, inside: str, before_read_only: str = ":"
+) -> str:
+    """The shell script that builds every stage and then runs `inside` in the last.
+
+    `before_read_only` runs there before, while nothing but permissions protects the root.
+    """
     lines = ["set -eu", f"mount -t tmpfs tmpfs {scratch}"]
     for stage in stages:
         lines += _build(stage, context, scratch)
@@ -66,15 +71,19 @@ def script(stages: list[Stage], context: Path, scratch: Path, inside: str) -> st
     base = {"PATH": PATH, "HOME": "/", "LD_LIBRARY_PATH": "/usr/local/lib"}
     environment = {**base, **image.environment()}
     uid = image.last("USER")
+    as_user = (
+        f"unshare --net chroot . {sys.executable} -c {shlex.quote(_LOOPBACK)} {uid} "
+        f"{image.last('WORKDIR')} {shlex.quote(json.dumps(environment))}"
+    )
     lines += [
         # A volume comes empty, and Fly.io's init gives its top to the image's user.
         f"mount -t tmpfs tmpfs {root}/data",
         f"chown {uid} {root}/data",
+        f"(cd {root} && {as_user} {shlex.quote(before_read_only)})",
         f"mount -o remount,ro {root}",
         f"mount --bind -o ro {root}/usr/local {root}/usr/local",
         f"cd {root}",
-        f"exec unshare --net chroot . {sys.executable} -c {shlex.quote(_LOOPBACK)} {uid} "
-        f"{image.last('WORKDIR')} {shlex.quote(json.dumps(environment))} {shlex.quote(inside)}",
+        f"exec {as_user} {shlex.quote(inside)}",
     ]
     return "\n".join(lines)
 
@@ -140,9 +149,11 @@ def _copy(text: str, context: Path, scratch: Path, folder: str) -> list[str]:
     ]
 
 
-def run(dockerfile: Path, context: Path, scratch: Path, inside: str) -> str:
-    """Build, and run `inside` with bash in the finished image; what it printed."""
-    text = script(parse(dockerfile.read_text()), context, scratch, inside)
+def run(
+    dockerfile: Path, context: Path, scratch: Path, inside: str, before_read_only: str = ":"
+) -> str:
+    """Build, and run `before_read_only` and `inside` with bash in the image; what they printed."""
+    text = script(parse(dockerfile.read_text()), context, scratch, inside, before_read_only)
     done = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", text],
         capture_output=True,
