@@ -24,11 +24,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: the bundled knowledge lies beside `app/`."""
 CHILD_ENVIRONMENT = {"PATH": os.defpath} | {
-    name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ
+    name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
 }
 """Of processes that read hostile files: none of the service's own, keys among them."""
-"""The checkout: the bundled knowledge lies beside `app/`."""
 
 
 def _http_url(value: str) -> str:

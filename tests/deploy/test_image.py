@@ -115,8 +115,8 @@ def test_row_25_the_image_serves_as_nobody_who_writes_into_data_alone(tmp_path: 
     ]
     assert "there are no keys: set API_KEYS" in lines  # its address is a public one
     assert "healthy" in lines
-    # The stand-in for the image cannot start the reader of one of them, a table, everywhere.
-    assert {"documents 30", "documents 31"} & set(lines)
+    # One of them is a table, which a child process reads: with a model that it unpacks.
+    assert "documents 31" in lines
     assert "page text/javascript; charset=utf-8" in lines
     assert "10 miliardi di rupie" in printed
     assert "ended with 0" in lines
