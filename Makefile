@@ -5,7 +5,10 @@ BIN := .venv/bin
 # PYTHONDONTWRITEBYTECODE is set, as in many containers.
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help run test check format eval soak bench bench-quick bench-peers vectors lock
+# The development lock holds the service's too.
+AUDITED := requirements-dev.lock requirements-uv.lock
+
+.PHONY: help run test check format eval soak bench bench-quick bench-peers audit sbom vectors lock
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +19,7 @@ run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the firs
 test: .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/clients ## Run all tests: no key, no network
 	$(BIN)/pytest
 
-check: .venv/dev ## Lint, types, import directions, shell scripts
+check: .venv/dev .venv/scanned ## Lint, types, import directions, shell scripts, secrets
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -43,6 +46,15 @@ bench-peers: .venv/uv ## LiteLLM's proxy, in an environment of its own, to be me
 	$(BIN)/uv venv -q --allow-existing .venv-peers
 	$(BIN)/uv pip install -q --python .venv-peers/bin/python 'litellm[proxy]==1.106.2'
 
+# Not a part of check: the service that knows the advisories is not reached from everywhere, and an
+# audit that could look nothing up must not pass for one that found nothing.
+audit: .venv/dev ## Ask for advisories on the locked packages; fails where one could not be asked for
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+		$(addprefix -r ,$(AUDITED))
+
+sbom: .venv/dev ## What the image is made of: sbom.cdx.json and docs/licences.md, from the lock
+	$(BIN)/python -m scripts.sbom
+
 vectors: .venv/run ## Embed the bundled knowledge again, after a change to it
 	$(BIN)/python -m scripts.build_vectors
 
@@ -57,6 +69,11 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 		--generate-hashes --upgrade - -o requirements-uv.lock
 	rm -f tests/clients/package-lock.json
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --prefix tests/clients --package-lock-only --silent
+
+# Only what changed is scanned again. Nothing is asked of anybody whether a key still works.
+.venv/scanned: .venv/dev .secrets.baseline $(wildcard $(shell git ls-files 2>/dev/null))
+	$(BIN)/detect-secrets-hook --no-verify --baseline .secrets.baseline $(filter-out .venv/dev,$?)
+	touch $@
 
 .venv/bin/promtool: .venv/uv
 	scripts/install-promtool.sh $@
