@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 
 from app.api.headers import EVERYWHERE
 from app.errors import (
@@ -38,7 +39,7 @@ logger = structlog.get_logger(__name__)
 
 SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
 MAX_ERRORS = 20
-_KEPT = {"retry-after", "www-authenticate", "connection", *map(str.lower, EVERYWHERE)}
+_KEPT = {"allow", "retry-after", "www-authenticate", "connection", *map(str.lower, EVERYWHERE)}
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads it; nginx's number, for what counts answers by their status."""
 
@@ -98,11 +99,23 @@ def _spoken_at(path: str, response: Response) -> Response:
     return JSONResponse(envelope, response.status_code, kept)
 
 
-async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
+async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
     headers = dict(error.headers) if error.headers else None
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods(request))}
     phrase = HTTPStatus(error.status_code).phrase
     detail = None if error.detail == phrase else error.detail
     return problem(error.status_code, detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path takes by all of its routes: Starlette names those of the first alone."""
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "POST")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
 
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -15,6 +15,22 @@ REFERENCE = "#/components/schemas/"
 PROBLEM = "application/problem+json"
 
 
+REFUSALS = {
+    400: "The body is not valid JSON, or no model accepted what it says.",
+    401: "No key that this service knows was sent.",
+    403: "The key does not open this.",
+    404: "There is no such thing, or none that the key may see.",
+    408: "The body did not arrive whole in time.",
+    413: "The body is too long, or the conversation for any model.",
+    415: "The body is of another type, or packed.",
+    422: "The request is not of this form (`errors` names the fields), or what it says is refused.",
+    429: "Over a limit: `detail` says which, `Retry-After` for how many seconds.",
+    500: "An error of the service: quote the request id when you report it.",
+    503: "Too much to do, closing, or what it takes is not there: `Retry-After` says until when.",
+}
+"""What any operation may answer beside what it says itself."""
+
+
 _KEY = {
     "type": "http",
     "scheme": "bearer",
@@ -132,11 +148,12 @@ def _complete(described: dict[str, Any]) -> None:
             if path in OPEN:
                 operation["security"] = []
             responses = operation["responses"]
-            responses.pop("422", None)
+            for status in _refusals(path, operation):
+                responses.setdefault(str(status), {"description": REFUSALS[status]})
+            responses.get("422", {}).update(description=REFUSALS[422])
             for status, response in responses.items():
                 if status >= "4":
-                    response["content"] = failure["content"]
-            responses["default"] = failure
+                    response["content"] = failure
     _stream(described, "/chat", {"oneOf": [_event(name) for name in EVENTS]})
     chunk = {"data": {"type": "string", "description": "JSON, and `[DONE]` at the end."}}
     for path in ("/v1/chat/completions", "/api/chat"):
@@ -145,12 +162,21 @@ def _complete(described: dict[str, Any]) -> None:
     described["paths"]["/api/chat"]["post"]["responses"]["200"]["content"].pop("application/json")
 
 
+def _refusals(path: str, operation: dict[str, Any]) -> set[int]:
+    found = {500}
+    if path not in OPEN:
+        found |= {401, 403, 429, 503}
+    if "{" in path:
+        found |= {404}
+    if "requestBody" in operation:
+        found |= {400, 408, 413, 415, 422}
+    return found
+
+
 def _failure(path: str) -> dict[str, Any]:
     if path.startswith("/v1/"):
-        content = {"application/json": {"schema": {"$ref": f"{REFERENCE}OpenAIError"}}}
-    else:
-        content = {PROBLEM: {"schema": {"$ref": f"{REFERENCE}Problem"}}}
-    return {"description": "A refusal or a failure.", "content": content}
+        return {"application/json": {"schema": {"$ref": f"{REFERENCE}OpenAIError"}}}
+    return {PROBLEM: {"schema": {"$ref": f"{REFERENCE}Problem"}}}
 
 
 def _stream(described: dict[str, Any], path: str, item: dict[str, Any]) -> None:
