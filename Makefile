@@ -95,6 +95,7 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 .venv/run: .venv/uv requirements.lock pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	$(BIN)/python -m compileall -q app
 	touch $@
 
 .venv/dev: .venv/run requirements-dev.lock
