@@ -183,7 +183,8 @@ class LlamaScoutClient:
             except ProviderError as error:
                 turn.spoke_last = turn.said != said_before
                 reason = self._reason_after(turn, side, reason)
-                if error.kind is FailureKind.CONTENT_FILTER or (turn.said and not self._goes_on):
+                broke_off = turn.said != said
+                if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
                     break
                 if side.ai == LLAMA and turn.overtaken(LLAMA) and not turn.said:
                     # It was well, and given up for a Haiku that then failed.

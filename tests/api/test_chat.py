@@ -186,7 +186,8 @@ async def test_an_answer_that_broke_off_is_resumed_from_its_last_word(
     upstream: Upstream, serving: Serving
 ) -> None:
     upstream.llama(half)
-    upstream.haiku(haiku_says(" miliardi ", "di rupie [1]."))
+    # One that is overloaded for a moment is asked once more, as for an answer from its beginning.
+    upstream.haiku(status(529), haiku_says(" miliardi ", "di rupie [1]."))
     async with serving(mid_answer_failure="error") as client:
         events = await stream_chat(client, message=QUESTION)
         field, said = (events[-1].data[name] for name in ("resume", "answer_so_far"))
