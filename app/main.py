@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from app import __version__
 from app.access.keyring import Keyring, open_keyring
 from app.access.rates import Rates
+from app.access.under_way import UnderWay
 from app.api import (
     ai_sdk,
     chat,
@@ -99,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 allow_no_keys=used.allow_no_keys,
                 cors_origins=used.allowed_origins,
                 rates=Rates(used),
+                under_way=UnderWay(used),
                 trusted_proxies=used.trusted_networks,
                 max_upload_bytes=used.max_upload_bytes,
                 data_dir=used.data_dir,

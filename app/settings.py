@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     requests_per_minute_per_address: PerMinute = 120
     tokens_per_minute_per_key: PerMinute = 2_000_000
     tokens_per_minute_per_address: PerMinute = 400_000
+    concurrent_requests_per_key: Annotated[int, Field(ge=1)] = 128
+    concurrent_requests_per_address: Annotated[int, Field(ge=1)] = 32
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 1024
     max_upload_bytes: Annotated[int, Field(ge=1, le=20 * 1024**2)] = 20 * 1024**2

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from app.access.keyring import Keyring
 from app.access.keys import KeyScope
 from app.access.rates import Rates
+from app.access.under_way import UnderWay
 from app.api.admission import Admission
 from app.api.callers import Caller
 from app.api.rate_limits import Networks
@@ -30,6 +31,7 @@ class Resources(TypedDict):
     allow_no_keys: bool
     cors_origins: tuple[str, ...]
     rates: Rates
+    under_way: UnderWay
     trusted_proxies: Networks
     max_upload_bytes: int
     data_dir: Path

@@ -1,11 +1,15 @@
-"""Answers 429 to what is over a limit of requests or tokens a minute, before it takes a place."""
+"""Answers 429 to what is over a caller's limit, before it takes a place: requests and tokens a
+minute, and requests at once.
+"""
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.access.rates import Rates
+from app.access.rates import OverLimit, Rates
+from app.access.under_way import UnderWay
 from app.api.callers import Caller
 from app.api.errors import refusal
 from app.llm.budget import payer
@@ -29,19 +33,25 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
             return
         rates: Rates = scope["state"]["rates"]
+        under_way: UnderWay = scope["state"]["under_way"]
         address = client_address(HTTPConnection(scope), scope["state"]["trusted_proxies"])
-        if over := await rates.admit(caller.key, address):
-            wait = over.retry_after_s
-            detail = f"over the limit of {over.limit}; try again in {wait} s"
-            headers = {"Retry-After": str(wait), "Connection": "close"}
-            await refusal(scope["path"], 429, detail, headers)(scope, receive, send)
+        over = await rates.admit(caller.key, address) or under_way.begin(caller.key, address)
+        if over:
+            await _refused(scope["path"], over)(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         finally:
+            under_way.end(caller.key, address)
             paying = payer.get()
             if paying and paying.tokens:
                 await rates.used(caller.key, address, paying.tokens)
+
+
+def _refused(path: str, over: OverLimit) -> Response:
+    wait = over.retry_after_s
+    detail = f"over the limit of {over.limit}; try again in {wait} s"
+    return refusal(path, 429, detail, {"Retry-After": str(wait), "Connection": "close"})
 
 
 def client_address(request: HTTPConnection, trusted: Networks) -> str:

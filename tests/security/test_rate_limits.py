@@ -1,5 +1,8 @@
 """Rows 14 and 16 of the security matrix: what a caller may ask for, and how often."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -12,7 +15,7 @@ from app.api.schemas import MAX_CHARS, MAX_MESSAGES, MAX_TOKENS
 from app.settings import Settings
 from tests.conftest import Serving
 from tests.keys import bearing, make_key
-from tests.upstream import Upstream, llama_says, llama_usage
+from tests.upstream import Upstream, Wire, llama_chunk, llama_says, llama_usage
 
 SEARCH = {"query": "Quanto dura il KITAS?"}
 PER_ADDRESS = {"requests_per_minute_per_address": 2, "allow_no_keys": True}
@@ -87,6 +90,47 @@ async def test_a_key_s_requests_and_tokens_are_counted_wherever_it_comes_from(
     assert over.json()["error"]["type"] == "rate_limit_error"
     assert "1000 tokens a minute of this key" in over.json()["error"]["message"]
     assert int(over.headers["retry-after"]) >= 1
+
+
+async def test_a_caller_s_streams_at_once_are_limited_by_key_and_by_address(
+    serving: Serving, upstream: Upstream, data_dir: Any
+) -> None:
+    async def begun(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        await wire.hang()
+
+    upstream.llama(begun, begun, begun)
+    mine, other = (make_key(data_dir, name, KeyScope.CHAT) for name in ("mine", "other"))
+    body = {"message": "Quanto capitale?", "stream": True}
+    limits = {"concurrent_requests_per_key": 2, "concurrent_requests_per_address": 3}
+    read: list[AsyncIterator[str]] = []
+    async with serving(**limits) as client, AsyncExitStack() as streams:
+
+        async def stream(key: str) -> AsyncExitStack:
+            opened = await streams.enter_async_context(AsyncExitStack())
+            sent = client.stream("POST", "/chat", json=body, headers=bearing(key))
+            response = await opened.enter_async_context(sent)
+            assert response.status_code == 200
+            lines = response.aiter_lines()
+            read.append(lines)  # dropped, it would hang up
+            async for line in lines:
+                if "Dieci" in line:
+                    return opened
+            raise AssertionError("no answer")
+
+        first, _ = await stream(mine), await stream(mine)
+        over = await client.post("/chat", json=body, headers=bearing(mine))
+        assert over.status_code == 429
+        assert over.headers["retry-after"] == "1"
+        assert "over the limit of 2 requests at once of this key" in over.json()["detail"]
+        await stream(other)
+        over = await client.get("/v1/models", headers=bearing(other))
+        assert "3 requests at once of this address" in over.json()["error"]["message"]
+        await first.aclose()  # it hangs up: the place is another's as soon as that is seen
+        async with asyncio.timeout(30):
+            while await statuses(client, bearing(mine)) != [200]:
+                await asyncio.sleep(0.02)
 
 
 async def test_who_sits_at_the_machine_has_no_limit(serving: Serving) -> None:
