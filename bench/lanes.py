@@ -144,6 +144,7 @@ async def side_by_side(
 ) -> list[dict[str, Any]]:
     """Load the lanes A B C A B C; the first is the direct wire. The figures of each row."""
     for lane in lanes:
+        await lane.server.settled()
         # Twice each question, so that what is remembered is.
         await load(lane.requests(stream=True), _WARM_UP, least=2 * len(QUESTIONS) // _WARM_UP + 1)
     figures = []

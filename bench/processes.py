@@ -14,6 +14,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_LIMIT_S = 60.0
+_IDLE_FOR_S, _IDLE_SHARE = 1.0, 0.03
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Server:
     def cpu_s(self) -> float:
         """Processor seconds of the process tree so far."""
         return sum(_ticks(pid) for pid in _tree(self.pid)) / _TICKS
+
+    async def settled(self) -> None:
+        """Wait until it is idle: what it loads after its start is no request's."""
+        deadline = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < deadline:
+            before = self.cpu_s()
+            await asyncio.sleep(_IDLE_FOR_S)
+            if self.cpu_s() - before < _IDLE_SHARE * _IDLE_FOR_S:
+                return
 
     def memory_mb(self) -> float:
         """Resident memory of the process tree."""

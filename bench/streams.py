@@ -32,6 +32,7 @@ async def refused(targets: Targets, turns: int) -> dict[str, Any]:
             ]
             rows = [Row(lane.name, streamed=True, at_once=1) for lane in lanes]
             for lane in lanes:
+                await lane.server.settled()
                 await load(lane.requests(stream=True), 1, least=20)
             for _ in range(4):
                 for lane, row in zip(lanes, rows, strict=True):

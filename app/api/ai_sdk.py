@@ -11,14 +11,14 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import UI_CHAT
-from app.api.files import DataUrl, require_few
+from app.api.files import DataUrl, pictures_in, require_few
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.strict_json import StrictJsonRoute
 from app.api.turns import up_to_content
 from app.chat.service import Turn
 from app.events import Message
-from app.media.decoder import Pictures, decoded, shown
+from app.media.decoder import Pictures, shown
 from app.wire.sse import KEEP_ALIVE
 from app.wire.ui_messages import HEADERS, ui_chunks
 
@@ -120,7 +120,7 @@ async def ui_chat(
 ) -> Response:
     """Answer `useChat` of the Vercel AI SDK, in its UI message stream."""
     request_id = correlation_id.get() or ""
-    pictures = await while_connected(request, decoded(body.all_files))
+    pictures = await pictures_in(body.all_files, request)
     events = service.stream(replace(body.turn(pictures), groups=groups))
     taken = await while_connected(request, up_to_content(events))
     chunks = ui_chunks(resumed(taken, events), request_id=request_id)

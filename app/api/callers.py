@@ -92,7 +92,7 @@ class Needs:
     def __init__(self, scope: KeyScope) -> None:
         self.scope = scope
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         """Let the caller pass, or raise."""
         caller: Caller = request.state.caller
         if caller.may(self.scope):

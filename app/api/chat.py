@@ -13,13 +13,13 @@ from app.api.callers import needs
 from app.api.conversations import Kept
 from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep, GroupsDep
 from app.api.examples import CHAT
+from app.api.files import pictures_in
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.strict_json import StrictJsonRoute
 from app.api.turns import folded, up_to_content
 from app.chat.service import Turn
 from app.events import Event
-from app.media.decoder import decoded
 from app.wire.answer import Answer
 from app.wire.sse import KEEP_ALIVE, frames
 
@@ -52,7 +52,7 @@ async def chat(
     """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
-    pictures = await while_connected(request, decoded(body.all_files))
+    pictures = await pictures_in(body.all_files, request)
     turn = replace(body.turn(pictures), groups=groups)
     kept = body.conversation_id and Kept(conversations, caller, body.conversation_id)
     turn = await kept.before(turn) if kept else turn

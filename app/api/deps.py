@@ -1,4 +1,7 @@
-"""The long-lived objects, as handlers ask for them."""
+"""The long-lived objects, as handlers ask for them.
+
+Coroutines, though they wait for nothing: FastAPI sends every other dependency to a thread.
+"""
 
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -40,50 +43,50 @@ class Resources(TypedDict):
     """`time.monotonic()` at the start, in seconds."""
 
 
-def _admission(request: Request) -> Admission:
+async def _admission(request: Request) -> Admission:
     admission: Admission = request.state.admission
     return admission
 
 
-def _chat(request: Request) -> ChatService:
+async def _chat(request: Request) -> ChatService:
     chat: ChatService = request.state.chat
     return chat
 
 
-def _conversations(request: Request) -> Conversations:
+async def _conversations(request: Request) -> Conversations:
     conversations: Conversations = request.state.conversations
     return conversations
 
 
-def _client(request: Request) -> LlamaScoutClient:
+async def _client(request: Request) -> LlamaScoutClient:
     client: LlamaScoutClient = request.state.client
     return client
 
 
-def _knowledge_base(request: Request) -> KnowledgeBase:
+async def _knowledge_base(request: Request) -> KnowledgeBase:
     knowledge_base: KnowledgeBase = request.state.knowledge_base
     return knowledge_base
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _caller_or_none(request: Request) -> Caller | None:
+async def _caller_or_none(request: Request) -> Caller | None:
     caller: Caller | None = request.state.caller
     return caller
 
 
-def _groups(request: Request) -> frozenset[str]:
-    return _caller(request).groups
+async def _groups(request: Request) -> frozenset[str]:
+    return (await _caller(request)).groups
 
 
 async def _managed_groups(request: Request) -> frozenset[str]:
     # All documents are an operator's to look after.
-    if not _caller(request).may(KeyScope.ADMIN):
-        return _groups(request)
-    return await _knowledge_base(request).catalogue.groups()
+    if not (await _caller(request)).may(KeyScope.ADMIN):
+        return await _groups(request)
+    return await (await _knowledge_base(request)).catalogue.groups()
 
 
 AdmissionDep = Annotated[Admission, Depends(_admission)]

@@ -4,7 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Annotated
 
+from fastapi import Request
 from pydantic import AfterValidator, Field
+
+from app.api.streaming import while_connected
+from app.media.decoder import Pictures, decoded
 
 MAX_FILES = 8
 """Of one request, its history included; a video counts once."""
@@ -36,3 +40,8 @@ def require_few(files: Sequence[str]) -> None:
     """Raises `ValueError` for more files in a request than are taken."""
     if len(files) > MAX_FILES:
         raise ValueError(f"holds {len(files)} files; at most {MAX_FILES} are taken in one request")
+
+
+async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
+    """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
+    return await while_connected(request, decoded(files)) if files else {}

@@ -12,6 +12,7 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import ChatServiceDep, ClientDep, GroupsDep
 from app.api.examples import COMPLETIONS
+from app.api.files import pictures_in
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.strict_json import StrictJsonRoute
@@ -20,7 +21,6 @@ from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
 from app.events import Event, Message
 from app.llm.llama_scout_client import LlamaScoutClient
-from app.media.decoder import decoded
 from app.wire.openai import chunks, completion
 from app.wire.sse import KEEP_ALIVE
 
@@ -54,7 +54,7 @@ async def chat_completions(
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())
-    pictures = await while_connected(request, decoded(body.all_files))
+    pictures = await pictures_in(body.all_files, request)
     events = _events(body, body.conversation(pictures), groups, service, client)
     if not body.stream:
         fold = await while_connected(request, folded(events))

@@ -5,6 +5,8 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import SimpleNamespace
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import structlog
@@ -26,8 +28,8 @@ _kept: ContextVar[bool] = ContextVar("kept", default=False)
 """Whether the request goes over a connection that had served before."""
 
 
-def pool(ssl_context: ssl.SSLContext) -> Callable[[], aiohttp.ClientSession]:
-    """What opens the pool, at the first call, in the running loop."""
+def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSession]:
+    """What opens the pool for an API at `url`, at the first call, in the running loop."""
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(_note_sent)
     tracing.on_connection_reuseconn.append(_note_kept)
@@ -39,12 +41,21 @@ def pool(ssl_context: ssl.SSLContext) -> Callable[[], aiohttp.ClientSession]:
         )
         return aiohttp.ClientSession(
             connector=connector,
-            trust_env=True,
+            # Not `trust_env`: it reads the environment and a file anew for every request.
+            proxy=_proxy_for(url),
             trace_configs=[tracing],
             middlewares=[_sent_again],
         )
 
     return opened
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this address."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 async def _note_sent(

@@ -41,7 +41,7 @@ class HaikuProvider:
             open_telemetry=False,
             http_client=Httpx2AiohttpClient(
                 timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
-                transport=AiohttpTransport(verify=verified, client=pool(verified)),
+                transport=AiohttpTransport(verify=verified, client=pool(verified, base_url)),
                 follow_redirects=False,
                 event_hooks={"response": [_bound]},
             ),

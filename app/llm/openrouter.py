@@ -48,7 +48,7 @@ class OpenRouterProvider:
             },
             # No read limit here: the router's own timers know content from keep-alives.
             timeout=httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
-            transport=AiohttpTransport(verify=verified, client=pool(verified)),
+            transport=AiohttpTransport(verify=verified, client=pool(verified, base_url)),
             follow_redirects=False,
         )
 

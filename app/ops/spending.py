@@ -6,6 +6,7 @@ cannot be written now is kept and written with the next call.
 
 import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +21,8 @@ from app.llm.budget import Booking
 from app.llm.ledger import SUCCESS, Entry, Ledger
 
 FILE_NAME = "ledger.db"
+GATHERED_S = 0.05
+"""What comes in so long is written at once: to open and close the file costs a millisecond."""
 BUSY_TIMEOUT_S = 5.0
 """`zantara ask` may write beside the service."""
 
@@ -178,8 +181,9 @@ def _write(path: Path, calls: SimpleQueue[Entry | Booking | None]) -> None:
 def _waiting(
     calls: SimpleQueue[Entry | Booking | None],
 ) -> Iterator[Entry | Booking | None]:
-    """The next call, waited for, and those that have come in meanwhile."""
+    """The next call, waited for, and those that come in just after it."""
     yield calls.get()
+    time.sleep(GATHERED_S)
     while not calls.empty():
         yield calls.get()
 

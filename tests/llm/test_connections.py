@@ -2,6 +2,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from app.events import Message
 from tests.faults.breakages import LLAMA_API, REST, SAID, whole
 from tests.llm.conftest import OpenRouter
@@ -16,12 +18,15 @@ class Server:
 
     def __init__(self, *, answered_together: int = 1) -> None:
         self.questions = 0
+        self.asked: bytes = b""
         self.read_in_vain = 0
         self._together = answered_together
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # One that asks for the key is not kept.
-        if (await _head(reader)).startswith(b"POST"):
+        head = await _head(reader)
+        if head.startswith(b"POST"):
+            self.asked = head.splitlines()[0]
             self.questions += 1
             while self.questions < self._together:  # so that each has a connection of its own
                 await asyncio.sleep(0.001)
@@ -77,3 +82,18 @@ async def test_a_server_that_reads_and_hangs_up_is_asked_twice_at_the_most(
         assert (await client.chat_async(QUESTION)).text == "Eccomi."
 
     assert server.read_in_vain <= 2
+
+
+async def test_the_environments_proxy_is_asked_for_what_it_does_not_except(
+    open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, direct = Server(), Server()
+    async with proxy.running() as proxy_url, direct.running() as url:
+        monkeypatch.setenv("http_proxy", proxy_url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        for base_url in ("http://models.example/api/v1", url):
+            async with open_router(openrouter_base_url=base_url, anthropic_api_key=None) as client:
+                assert (await client.chat_async(QUESTION)).text == SAID + REST
+
+    assert proxy.asked == b"POST http://models.example/api/v1/chat/completions HTTP/1.1"
+    assert direct.asked == b"POST /api/v1/chat/completions HTTP/1.1"
