@@ -18,7 +18,7 @@ _SEPARATOR = "|"
 # In words: the longest that is looked for in a question.
 _LONGEST_TERM = 6
 
-_Stems = tuple[str, ...]
+_Words = tuple[str, ...]
 _Entry = Mapping[str, Sequence[str]]
 
 
@@ -27,12 +27,16 @@ class Glossary:
 
     def __init__(self, entries: Sequence[_Entry]) -> None:
         self._entries = entries
-        self._by_stems: dict[str, dict[_Stems, list[int]]] = {}
+        self._by_words: dict[str, dict[_Words, list[int]]] = {}
+        self._by_stems: dict[str, dict[_Words, list[int]]] = {}
         for number, entry in enumerate(entries):
             for language, terms in entry.items():
-                found = self._by_stems.setdefault(language, {})
+                by_words = self._by_words.setdefault(language, {})
+                by_stems = self._by_stems.setdefault(language, {})
+                for words in dict.fromkeys(tuple(fold(term)) for term in terms):
+                    by_words.setdefault(words, []).append(number)
                 for stems in dict.fromkeys(_stems(term) for term in terms):
-                    found.setdefault(stems, []).append(number)
+                    by_stems.setdefault(stems, []).append(number)
 
     def terms(self, question: str, language: str | None) -> dict[str, list[str]]:
         """What the question's terms are called in each language, its own too.
@@ -49,8 +53,11 @@ class Glossary:
         }
 
     def _found(self, question: str, language: str) -> list[int]:
-        """The entries of a question's terms: of two that overlap the longer, or the first."""
-        known = self._by_stems[language]
+        """The entries of a question's terms: of two that overlap the longer, or the first.
+
+        Inflected too, unless the very words are a term: a `licenza` is no `licenziamento`.
+        """
+        whole, known = self._by_words[language], self._by_stems[language]
         words = fold(question)
         stems = [shorten(word) for word in words]
         numbers: list[int] = []
@@ -60,7 +67,7 @@ class Glossary:
                 term = tuple(stems[start : start + length])
                 is_stop_word = length == 1 and words[start] in STOP_WORDS
                 if len(term) == length and term in known and not is_stop_word:
-                    numbers += known[term]
+                    numbers += whole.get(tuple(words[start : start + length]), known[term])
                     start += length
                     break
             else:
@@ -84,5 +91,5 @@ def glossary() -> Glossary:
     )
 
 
-def _stems(term: str) -> _Stems:
+def _stems(term: str) -> _Words:
     return tuple(shorten(word) for word in fold(term))

@@ -15,6 +15,12 @@ def test_inflected_terms_are_known() -> None:
     assert "permesso di soggiorno" in glossary().terms("stay permits", "en")["it"]
 
 
+def test_the_very_words_of_a_term_are_no_other_term() -> None:
+    terms = glossary().terms("Che licenza serve, e quanto costa?", "it")
+    assert "business licence" in terms["en"]
+    assert not {"dismissal", "coast"} & set(terms["en"])
+
+
 def test_of_terms_that_overlap_the_longer_counts() -> None:
     own = Glossary(
         [
