@@ -16,7 +16,7 @@ help: ## List the commands
 run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
 	$(BIN)/zantara serve
 
-test: .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/clients ## Run all tests: no key, no network
+test: .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/bin/redis-server .venv/clients ## Run all tests: no key, no network
 	$(BIN)/pytest
 
 check: .venv/dev .venv/scanned ## Lint, types, import directions, shell scripts, secrets
@@ -80,6 +80,9 @@ lock: .venv/uv ## Resolve the dependencies afresh, with hashes, for every platfo
 
 .venv/bin/chromium: .venv/uv
 	scripts/install-chromium.sh $@
+
+.venv/bin/redis-server: .venv/uv
+	scripts/install-redis.sh $@
 
 # The official clients of other languages that the tests drive, in tests/clients/node_modules.
 .venv/clients: .venv/dev tests/clients/package-lock.json

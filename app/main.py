@@ -13,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from app import __version__
 from app.access.keyring import Keyring, open_keyring
-from app.access.rates import Rates
+from app.access.rates import open_rates
 from app.access.under_way import UnderWay
 from app.api import (
     ai_sdk,
@@ -99,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 keyring=keyring,
                 allow_no_keys=used.allow_no_keys,
                 cors_origins=used.allowed_origins,
-                rates=Rates(used),
+                rates=await stack.enter_async_context(open_rates(used)),
                 under_way=UnderWay(used),
                 trusted_proxies=used.trusted_networks,
                 max_upload_bytes=used.max_upload_bytes,

@@ -45,6 +45,12 @@ def _key(value: SecretStr) -> SecretStr:
     return SecretStr(key)
 
 
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"rediss?://\S+", value.get_secret_value()):
+        raise ValueError("expected redis://:PASSWORD@HOST:PORT/0, or rediss:// with TLS")
+    return value
+
+
 def _parts(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -62,6 +68,7 @@ def _caller_keys(value: SecretStr) -> SecretStr:
 
 ApiKey = Annotated[SecretStr, AfterValidator(_key)]
 CallerKeys = Annotated[SecretStr, AfterValidator(_caller_keys)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PerMinute = Annotated[int, Field(ge=1)]
@@ -111,6 +118,7 @@ class Settings(BaseSettings):
     requests_per_minute_per_address: PerMinute = 120
     tokens_per_minute_per_key: PerMinute = 2_000_000
     tokens_per_minute_per_address: PerMinute = 400_000
+    redis_url: RedisUrl | None = None
     concurrent_requests_per_key: Annotated[int, Field(ge=1)] = 128
     concurrent_requests_per_address: Annotated[int, Field(ge=1)] = 32
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None

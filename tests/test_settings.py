@@ -9,7 +9,7 @@ from app.settings import ROOT, Settings, load_settings
 # Where the example shows something other than the default, on purpose.
 SHOWN_AS_EXAMPLE = {
     "llama_price_input", "llama_price_output", "haiku_price_input", "haiku_price_output",
-    "chroma_url", "knowledge_dir", "metrics_port",
+    "chroma_url", "knowledge_dir", "metrics_port", "redis_url",
     "embeddings_url", "embeddings_model", "embeddings_dimensions",
 }  # fmt: skip
 
@@ -47,6 +47,7 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("METRICS_PORT", "8080"),
         ("ANTHROPIC_API_KEY", "sk-ant-planted\tX: y"),
         ("OPENROUTER_API_KEY_LLAMA", "sk-or-v1-chiave è"),
+        ("REDIS_URL", "http://:planted@127.0.0.1:6379"),
     ],
 )
 def test_a_wrong_value_is_named_on_one_line(
@@ -68,6 +69,7 @@ def test_keys_show_in_no_representation() -> None:
         _env_file=None,
         openrouter_api_key_llama="sk-or-v1-planted",
         anthropic_api_key="sk-ant-planted",
+        redis_url="redis://:planted@127.0.0.1:6379/0",
     )
 
     assert "planted" not in f"{settings!r}{settings}{settings.model_dump_json()}"

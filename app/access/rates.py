@@ -1,12 +1,14 @@
 """Requests and tokens a minute, by key and by client address.
 
-Counted by `limits`, in the memory of this process: each machine counts for itself. Tokens are
-known once they are used, so a minute's last request may go over, and the next ones wait for it.
+Counted by `limits`, in the memory of this process or, for several machines together, in Redis.
+Tokens are known once they are used, so a minute's last request may go over, and the next ones
+wait for it.
 """
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -42,9 +44,9 @@ class _Limit:
 class Rates:
     """What was asked and used in the last minute."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counted: SlidingWindowCounterRateLimiter) -> None:
         self._settings = settings
-        self._counted = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._counted = counted
 
     async def admit(self, key: Key | None, address: str) -> OverLimit | None:
         """Count one request, unless it is over a limit."""
@@ -85,3 +87,15 @@ class Rates:
         window = await self._counted.get_window_stats(limit.item, *limit.identifiers)
         wait = max(1, math.ceil(window.reset_time - time.time()))
         return OverLimit(f"{limit.item.amount} {limit.what} a minute of this {limit.whose}", wait)
+
+
+@asynccontextmanager
+async def open_rates(settings: Settings) -> AsyncIterator[Rates]:
+    """Counts in the Redis of `REDIS_URL`, or in this process where that is not set."""
+    if settings.redis_url is None:
+        yield Rates(settings, SlidingWindowCounterRateLimiter(MemoryStorage()))
+        return
+    from app.access.shared_counts import shared_counter  # late: most do without Redis's client
+
+    async with shared_counter(settings.redis_url.get_secret_value()) as counted:
+        yield Rates(settings, counted)
