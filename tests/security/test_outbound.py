@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
 
+from app.errors import VectorsUnavailable
+from app.retrieval.remote_embedder import RemoteEmbedder
 from tests.conftest import Serving
 from tests.upstream import Upstream, llama_says, status
 
@@ -47,6 +49,28 @@ async def test_row_8_no_redirect_is_followed_with_a_key_in_hand(
         upstream.clear()
 
     assert answer.json()["ai_used"] == "extractive"
+    assert heard == []
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_row_8_nor_with_the_key_of_an_embeddings_server(
+    code: int,
+) -> None:
+    async with trap() as (port, heard):
+
+        async def moved(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"embeddings-planted" in head
+            to = f"Location: http://127.0.0.1:{port}/v1/steal"
+            writer.write(f"HTTP/1.1 {code} Moved\r\n{to}\r\nContent-Length: 0\r\n\r\n".encode())
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(moved, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+            embedder = RemoteEmbedder(url, "model", 8, "embeddings-planted-0123456789")
+            with closing(embedder), pytest.raises(VectorsUnavailable, match=f"HTTP {code}"):
+                await asyncio.to_thread(embedder.embed_query, QUESTION)
     assert heard == []
 
 
