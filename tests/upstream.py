@@ -222,7 +222,8 @@ def status(code: int, body: Any = None, **headers: str) -> Step:
     async def step(wire: Wire) -> None:
         is_text = isinstance(body, str)
         await wire.head(code, "text/html" if is_text else "application/json", **headers)
-        await wire.chunk(body.encode() if is_text else json.dumps(body).encode())
+        if content := body.encode() if is_text else json.dumps(body).encode():
+            await wire.chunk(content)  # an empty one would be the end already
         await wire.end()
 
     return step

@@ -73,7 +73,7 @@ def test_a_child_that_hangs_is_killed_by_the_clock() -> None:
         reader.prepare(SMALL, "small.json")
 
 
-def test_too_much_memory_is_refused_and_the_next_file_is_read() -> None:
+def test_row_12_too_much_memory_is_refused_and_the_next_file_is_read() -> None:
     with Reader(memory_limit_bytes=500 * 1024**2) as reader:
         with pytest.raises(DocumentRejected, match="takes too much memory to be read"):
             reader.prepare(MUCH_MEMORY, "large.json")

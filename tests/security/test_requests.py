@@ -50,6 +50,11 @@ async def test_row_10_json_that_readers_disagree_about_is_refused_at_once(
                 refused = await client.post(path, content=body, headers=AS_JSON)
                 assert 400 <= refused.status_code < 500, (path, name)
                 json.loads(refused.content)
+            # Also where nothing looks at the field.
+            for value in (b"NaN", b"-Infinity"):
+                body = b'{"model": "zantara", "query": "KITAS?", "unknown": %b}' % value
+                refused = await client.post(path, content=body, headers=AS_JSON)
+                assert refused.status_code == 400, (path, value)
         # A backslash and the letters are text like any other.
         text = {"query": r"C:\u0000 KITAS"}
         assert (await client.post("/search", json=text)).status_code == 200

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from pydantic import ValidationError
 
 from app.llm.factory import open_client
 from app.ops.logging import configure_logging
+from app.settings import Settings
 from tests.faults.breakages import HAIKU_API, LLAMA_API, Api, step
 from tests.faults.matrix import MATRIX, Fault, Models
 from tests.ops.test_tracing import collector
@@ -174,6 +176,16 @@ async def test_row_7_a_wrong_setting_is_refused_without_its_value(
     assert code != 0
     assert "openrouter_api_key_llama" in (out + err).lower()
     assert LLAMA_KEY not in out + err
+
+
+def test_row_7_nor_in_what_settings_raise_themselves() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate(
+            {"anthropic_api_key": "sk-ant-planted and more", "redis_url": "http://:planted@host"}
+        )
+
+    assert refused.value.error_count() == 2
+    assert "planted" not in str(refused.value)
 
 
 def test_row_7_httpx_masks_the_header_that_bears_the_key() -> None:
