@@ -28,6 +28,16 @@ SBOM = ROOT / "sbom.cdx.json"
 LICENCES = ROOT / "docs" / "licences.md"
 VENDORED = ROOT / "app" / "pages" / "static" / "vendor" / "manifest.json"
 
+_IMAGE = {
+    "python_version": "3.11",
+    "python_full_version": "3.11.14",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "os_name": "posix",
+}
+"""What the lock's conditions are asked with, wherever this runs."""
 _NO_LICENCE_FIELD = {
     "httpx-aiohttp": "BSD-3-Clause",  # the text of its LICENSE
 }
@@ -66,12 +76,12 @@ class Part:
 
 
 def locked() -> Iterator[Part]:
-    """The packages of the lock that belong on this machine."""
+    """The packages of the lock that belong into the image."""
     for entry in re.split(r"\n(?=[a-z0-9])", LOCK.read_text()):
         if not re.match("[a-z0-9]", entry):
             continue
         requirement = Requirement(entry.splitlines()[0].rstrip(" \\"))
-        if requirement.marker is None or requirement.marker.evaluate():
+        if requirement.marker is None or requirement.marker.evaluate(dict(_IMAGE)):
             _, _, via = entry.partition("# via")
             version = str(requirement.specifier).removeprefix("==")
             names = re.findall(r"(?m)^(?: +#)? +([a-z0-9._-]+)", via)
