@@ -11,7 +11,7 @@ _ALIKE = 0.9
 """Share of common words of which two passages say the same."""
 
 _WORD = re.compile(r"\w+")
-_NUMBER = re.compile(r"\w*\d\w*")
+_DIGIT = re.compile(r"\d")
 # One of these more or less, and a passage says the contrary.
 _NEGATIONS = (
     *("not", "no", "never", "without", "unless", "except"),
@@ -26,10 +26,11 @@ class _Words(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> "_Words":
-        text = text.casefold()
-        words = Counter(_WORD.findall(text))
-        negations = (word for word in _NEGATIONS if word in words)
-        return cls(words, (*sorted(_NUMBER.findall(text)), *negations))
+        words = _WORD.findall(text.casefold())
+        counts = Counter(words)
+        numbers = sorted(word for word in words if not word.isalpha() and _DIGIT.search(word))
+        negations = (word for word in _NEGATIONS if word in counts)
+        return cls(counts, (*numbers, *negations))
 
     def says_the_same(self, other: "_Words") -> bool:
         # Two rows of a table differ in their numbers alone.
