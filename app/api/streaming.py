@@ -12,6 +12,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
+from app.time_limit import TimeLimit
+
 KEEP_ALIVE_S = 14.0
 """Proxies and clients give up at 15 s or later."""
 SEND_LIMIT_S = 30.0
@@ -78,17 +80,19 @@ class EventStream(StreamingResponse):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         # One task a stream, not a timer a frame: frames are many, silences few.
         keeping_alive = asyncio.create_task(self._fill_silences(send))
+        limit = TimeLimit()
         try:
             async with aclosing(self._frames) as frames:
                 async for frame in frames:
                     self._last_sent = clock()
-                    async with asyncio.timeout(SEND_LIMIT_S):
+                    with limit.until(self._last_sent + SEND_LIMIT_S):
                         await send({"type": "http.response.body", "body": frame, "more_body": True})
         except TimeoutError:
             # Without a last chunk the server closes the connection, and the client can tell.
             logger.warning("client reads too slowly", limit_s=SEND_LIMIT_S)
             return
         finally:
+            limit.close()
             keeping_alive.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -29,6 +29,7 @@ _BEHIND = 3
 """Characters that a token looks back on."""
 _SPACED = {"inline": "] ", "definition": "] ", "tag": "< ", "reference": "& ", "slash": "/ "}
 
+_MAY_BEGIN_A_TOKEN = re.compile(r"[\]<&h/.\\]", re.IGNORECASE)
 # An end of text that may be the beginning of a token.
 _PARTIAL = re.compile(
     r"(?:\]|<(?:b(?:r ?/?)?)?|/\\?|(?<=www)\\"
@@ -58,6 +59,11 @@ class LinkFilter:
 
     def feed(self, text: str) -> str:
         """What can be given out now; may be empty."""
+        if self._at == len(self._text) and not _MAY_BEGIN_A_TOKEN.search(text):
+            # Most pieces of most answers.
+            self._text = self._text[-_BEHIND:] + text
+            self._at = len(self._text)
+            return text
         return self._take(text, final=False)
 
     def end(self) -> str:
@@ -114,9 +120,8 @@ async def without_strange_links(
     said = [before]
     async with aclosing(events):
         async for event in events:
-            match event:
-                case Retrieved() | ToolRan():
-                    links.allow(passage.uri for passage in event.passages)
+            if isinstance(event, Retrieved | ToolRan):
+                links.allow(passage.uri for passage in event.passages)
             if isinstance(event, TextDelta):
                 text = links.feed(event.text)
             else:

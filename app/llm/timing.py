@@ -1,13 +1,15 @@
 """A provider's events under the time limits."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, closing
 from dataclasses import dataclass
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
 from app.llm.provider import Completed, Ending, ProviderEvent, ToolCallGrows
+from app.time_limit import TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ async def timed(
     held_back: list[str] = []
     characters = 0
     started = ending = False
-    async with aclosing(stream):
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(aclosing(stream))
+        time_limit = stack.enter_context(closing(TimeLimit()))
         while True:
             until, kind = min(limit, (deadline, FailureKind.TIMEOUT_TOTAL))
             try:
-                async with asyncio.timeout_at(None if ending else until):
+                with time_limit.until(math.inf if ending else until):
                     event = await anext(stream)
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None

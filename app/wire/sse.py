@@ -15,7 +15,9 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 # The standard ends lines at CR and LF alone, but many clients split at these too
 # (Python's `splitlines`, and with it httpx's `aiter_lines`).
-_OTHER_LINE_ENDS = {"\u0085": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
+_OTHER_LINE_ENDS = {
+    character.encode(): b"\\u%04x" % ord(character) for character in "\u0085\u2028\u2029"
+}
 
 
 def frame(event: str, data: Any) -> bytes:
@@ -26,8 +28,9 @@ def frame(event: str, data: Any) -> bytes:
 def data_frame(data: Any) -> bytes:
     """An event without a name."""
     payload = msgspec.json.encode(data)
-    for character, escape in _OTHER_LINE_ENDS.items():
-        payload = payload.replace(character.encode(), escape)
+    if not payload.isascii():
+        for character, escape in _OTHER_LINE_ENDS.items():
+            payload = payload.replace(character, escape)
     return b"data: %b\n\n" % payload
 
 
