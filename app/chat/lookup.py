@@ -15,6 +15,7 @@ from app.events import Message
 from app.llm.turn import Begun
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
+from app.retrieval.language import question_language
 
 Rewriting = asyncio.Task[dict[str, str]]
 
@@ -44,6 +45,10 @@ class Lookup:
             )
 
         question = messages[-1].content
+        # When it was rewritten, a search for it had not found the answer.
+        if known := self._remembered(messages):
+            language = await asyncio.to_thread(question_language, question)
+            return await search(known.get(language or "en", question), known)
         async with self._rewriting(messages, begun) as rewriting:
             found = await search(question)
             if found.small_talk or (found.confident and rewriting is None):
@@ -70,6 +75,12 @@ class Lookup:
         finally:
             rewriting.cancel()
             await asyncio.gather(rewriting, return_exceptions=True)
+
+    def _remembered(self, messages: Sequence[Message]) -> Mapping[str, str]:
+        """The rewriting of a question that was asked before, and stands alone."""
+        if self._rewriter is None or leans_on_history(messages):
+            return {}
+        return self._rewriter.remembered(messages)
 
     async def _rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
         return await self._rewriter.rewrite(messages, begun) if self._rewriter else {}

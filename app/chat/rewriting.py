@@ -1,7 +1,7 @@
 """The question as a search wants it: standing alone, in the knowledge base's three languages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import structlog
@@ -77,6 +77,10 @@ class QuestionRewriter:
         self._client = client
         self._limit_s = limit_s
         self._known: LRUCache[tuple[Message, ...], dict[str, str]] = LRUCache(_REMEMBERED)
+
+    def remembered(self, messages: Sequence[Message]) -> Mapping[str, str]:
+        """The last question by language code, where it was rewritten before."""
+        return self._known.get(tuple(_excerpt(messages)), {})
 
     async def rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
         """The last question by language code; empty when no model could within the limit."""
