@@ -17,6 +17,7 @@ import uvloop
 
 from bench import knowledge, streams
 from bench.lanes import HEAD, Lane, completion, side_by_side, turn
+from bench.report import bars
 from bench.targets import LITELLM, targets
 
 COMPLETIONS = "/v1/chat/completions"
@@ -64,7 +65,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
             lanes,
             at_once=(1, 16) if quick else (1, 16, 64, 256),
             rounds=3,
-            seconds=1.0 if quick else 4.0,
+            seconds=1.0 if quick else 2.0,
             streamed=(True,) if quick else (True, False),
         )
         refused = await streams.refused(started, turns=100 if quick else 400)
@@ -92,6 +93,8 @@ def main() -> None:
     if given.chunks is None and not given.quick:
         sizes.append(100_000)
     figures = uvloop.run(measure(quick=given.quick, chunks=sizes))
+    if not given.quick:
+        print(bars(figures))
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(figures, indent=1) + "\n")

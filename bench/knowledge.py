@@ -32,6 +32,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "zantar
 LANGUAGES = ("en", "it", "id")
 PUBLIC = frozenset({"public"})
 _CHUNKS_A_DOCUMENT = 50
+_CHUNKS_A_SECTION = 3
 _WORDS_A_CHUNK = 140
 _NOISE = 0.5
 """Its length beside the passage's own vector, which is 1: their cosine is about .9."""
@@ -105,8 +106,8 @@ def fill(data_dir: Path, chunks: int, words: Words, embedder: MadeUp) -> None:
             access="staff" if number % 20 == 0 else "public",
         )
         cut = [
-            Chunk(title, start, start + len(text), text)
-            for start, text in zip(starts, texts, strict=False)
+            Chunk(f"{title} › {i // _CHUNKS_A_SECTION}", start, start + len(text), text)
+            for i, (start, text) in enumerate(zip(starts, texts, strict=False))
         ]
         keys = [f"{number}/{i}" for i in range(len(cut))]
         vectors = dict(zip(keys, embedder.embed_passages(texts), strict=True))

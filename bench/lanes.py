@@ -23,6 +23,7 @@ class Lane:
     server: Server
     path: str
     body: Callable[[str], dict[str, Any]]
+    questions: Sequence[str] = ()
 
     def requests(self, *, stream: bool) -> Callable[[], Iterator[Request]]:
         """For `load`: each client begins at another one of the questions."""
@@ -32,7 +33,7 @@ class Lane:
                 self.server.url + self.path,
                 {"max_tokens": PIECES, **self.body(question), "stream": stream},
             )
-            for question in QUESTIONS
+            for question in self.questions or QUESTIONS
         ]
         return lambda: itertools.islice(itertools.cycle(kept), next(starts) % len(kept), None)
 

@@ -20,7 +20,8 @@ PIECE = "zq "
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n"
 _LLAMA, _HAIKU = "meta-llama/llama-4-scout", "claude-haiku-4-5"
 _REWRITING = b"You prepare searches"
-_QUESTION = re.compile(r"user: (.*)\nconversation-\w+\Z", re.DOTALL)
+# The service puts into quotes what would begin a turn.
+_QUESTION = re.compile(r'"user": (.*)\nconversation-\w+\Z', re.DOTALL)
 
 
 class _Asked(msgspec.Struct):
@@ -101,8 +102,8 @@ def _whole(pieces: list[str]) -> bytes:
 def _rewritten(asked: _Asked) -> list[str]:
     """The question's rewriting as the service asks for it: the same words in each language."""
     found = _QUESTION.search(asked.messages[-1]["content"])
-    question = found[1] if found else ""
-    return [msgspec.json.encode(dict.fromkeys(("it", "en", "id"), question)).decode()]
+    assert found, f"no question to rewrite in {asked.messages[-1]}"
+    return [msgspec.json.encode(dict.fromkeys(("it", "en", "id"), found[1])).decode()]
 
 
 class _Connection(asyncio.Protocol):
