@@ -22,9 +22,8 @@ def clock() -> float:
 
 async def test_a_wait_ends_at_its_moment(limit: TimeLimit) -> None:
     began = clock()
-    with pytest.raises(TimeoutError):
-        with limit.until(began + SOON_S):
-            await asyncio.Event().wait()
+    with pytest.raises(TimeoutError), limit.until(began + SOON_S):
+        await asyncio.Event().wait()
 
     assert clock() - began >= SOON_S
     current = asyncio.current_task()
@@ -37,10 +36,9 @@ async def test_what_comes_in_time_moves_the_limit_on(limit: TimeLimit) -> None:
     while clock() < began + 4 * SOON_S:
         with limit.until(clock() + 100 * SOON_S):
             await asyncio.sleep(0)
-    with pytest.raises(TimeoutError):
-        # Earlier than the timer that still runs.
-        with limit.until(clock() + SOON_S):
-            await asyncio.Event().wait()
+    # Earlier than the timer that still runs.
+    with pytest.raises(TimeoutError), limit.until(clock() + SOON_S):
+        await asyncio.Event().wait()
 
 
 async def test_what_is_done_between_two_waits_has_no_limit(limit: TimeLimit) -> None:
