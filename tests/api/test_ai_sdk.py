@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.conftest import Serving
+from tests.media.samples import data_url, picture
 from tests.node import CLIENTS, NODE
 from tests.upstream import (
     Upstream,
@@ -105,7 +106,9 @@ async def test_the_services_own_tools_are_parts_of_the_message(
     assert [part["sourceId"] for part in parts_of(answer, "source-document")][-1] == "13"
 
 
-async def test_llama_broken_off_is_continued_by_haiku(upstream: Upstream, serving: Serving) -> None:
+async def test_a_picture_is_sent_and_llama_broken_off_is_continued_by_haiku(
+    upstream: Upstream, serving: Serving
+) -> None:
     async def breaks_off(wire: Wire) -> None:
         await wire.head()
         await wire.event(llama_chunk("Oltre 10 "))
@@ -113,12 +116,18 @@ async def test_llama_broken_off_is_continued_by_haiku(upstream: Upstream, servin
 
     upstream.llama(breaks_off, breaks_off)
     upstream.haiku(haiku_says(" miliardi."))
+    url = data_url("image/png", picture("PNG"))
+    passport = {"type": "file", "mediaType": "image/png", "filename": "p.png", "url": url}
     async with serving() as service:
-        chat = await use_chat(service, {"say": QUESTION})
+        chat = await use_chat(service, {"say": QUESTION, "files": [passport]})
     async with serving(anthropic_api_key=None) as service:
         broken = await use_chat(service, {"say": QUESTION})
 
     assert text_of(chat["messages"][1]) == "Oltre 10 miliardi."
+    shown = upstream.llama_calls[0].json["messages"][-1]["content"]
+    assert [part["type"] for part in shown] == ["image_url", "text"]
+    shown = upstream.haiku_calls[0].json["messages"][-2]["content"]
+    assert [part["type"] for part in shown] == ["image", "text"]
     assert chat["messages"][1]["metadata"]["ai_used"] == "haiku"
     assert broken["status"] == "error"
     assert broken["error"].partition(":")[0] in {"connection", "protocol"}

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from tests.conftest import Serving
+from tests.media.samples import data_url, picture
 from tests.upstream import (
     Upstream,
     Wire,
@@ -118,7 +119,7 @@ async def test_either_model_can_be_had_without_the_knowledge_base(
     assert "ZANTARA" not in str(body)
 
 
-async def test_llama_broken_off_in_a_stream_is_continued(
+async def test_a_picture_is_sent_and_llama_broken_off_in_a_stream_is_continued(
     upstream: Upstream, serving: Serving
 ) -> None:
     async def breaks_off(wire: Wire) -> None:
@@ -128,16 +129,28 @@ async def test_llama_broken_off_in_a_stream_is_continued(
 
     upstream.llama(breaks_off)
     upstream.haiku(haiku_says(" miliardi."))
+    url = data_url("image/png", picture("PNG"))
+    with_picture: ChatCompletionMessageParam = {
+        "role": "user",
+        "content": [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": QUESTION},
+        ],
+    }
     async with serving() as service, talking_to(service) as client:
         stream = await client.chat.completions.create(
             model="zantara",
-            messages=asked(),
+            messages=[with_picture],
             stream=True,
         )
         chunks = [chunk async for chunk in stream]
 
     text = "".join(c.choices[0].delta.content or "" for c in chunks)
     assert text == "Oltre 10 miliardi."
+    shown = upstream.llama_calls[0].json["messages"][-1]["content"]
+    assert [part["type"] for part in shown] == ["image_url", "text"]
+    shown = upstream.haiku_calls[0].json["messages"][-2]["content"]
+    assert [part["type"] for part in shown] == ["image", "text"]
     assert chunks[-1].model_extra["zantara"]["ai_used"] == "haiku"  # type: ignore[index]
 
 

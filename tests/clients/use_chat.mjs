@@ -1,5 +1,5 @@
 // Has a conversation through the Vercel AI SDK, as `useChat` does, and prints how it stands.
-// Arguments: the address of /api/chat, and JSON {body, steps: [{say} | {regenerate} | {say, stop}]}.
+// Arguments: the address of /api/chat, and JSON {body, steps: [{say, files?} | {regenerate} | {say, stop}]}.
 
 import { AbstractChat, DefaultChatTransport } from "ai";
 
@@ -42,7 +42,7 @@ for (const step of steps) {
     const last = state.messages.at(-1);
     if (step.stop && last.role === "assistant" && last.parts.some(isText)) chat.stop();
   };
-  await (step.regenerate ? chat.regenerate() : chat.sendMessage({ text: step.say }));
+  await (step.regenerate ? chat.regenerate() : chat.sendMessage({ text: step.say, files: step.files }));
 }
 const { status, error, messages } = state;
 console.log(JSON.stringify({ status, error: error?.message ?? null, messages }));

@@ -180,7 +180,8 @@ async def test_a_limit_and_a_lost_connection_are_told_apart(
 async def test_a_picture_goes_with_its_question_and_with_those_after_it(
     opening: Opening, upstream: Upstream
 ) -> None:
-    upstream.llama(llama_says("A passport."), llama_says("In 2031."))
+    upstream.llama(breaks_off("A pass"), llama_says("In 2031."))
+    upstream.haiku(haiku_says("port."))
     async with opening() as page:
         await page.get_by_label("Attach pictures").set_input_files(
             {"name": "passport.png", "mimeType": "image/png", "buffer": picture("PNG")}
