@@ -17,7 +17,7 @@ from bench.targets import Targets, targets
 
 CLIENTS = 4
 SECONDS = 1.5
-ROUNDS = 3
+ROUNDS = 2
 TURN = "How long does it take to register a PT PMA, and which licences come after it? " * 3
 ANSWER = "The deed comes first, then the number of the ministry, then the licence by risk. " * 3
 

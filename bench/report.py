@@ -78,7 +78,8 @@ def plot(figures: dict[str, Any], curves: dict[str, dict[str, Any]], path: Path)
             points = [(f["at_once"], max(f[value], 0.01)) for f in of_lane]
             panel.plot(*zip(*points, strict=True), marker="o", label=lane)
         panel.set(xscale="log", yscale="log", xlabel="at once", ylabel=label)
-    panels[0].legend(fontsize="small")
+    panels[1].set_ylim(bottom=1)
+    panels[1].legend(fontsize="small", loc="lower right")
     for panel, (name, points_of) in zip(panels[2:], curves.items(), strict=True):
         sizes = [int(size) for size in points_of]
         panel.plot(sizes, [p["cpu_ms"] for p in points_of.values()], marker="o", label="CPU, ms")
