@@ -102,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 rates=await stack.enter_async_context(open_rates(used)),
                 under_way=UnderWay(used),
                 trusted_proxies=used.trusted_networks,
+                file_hosts=used.listed_file_hosts,
                 max_upload_bytes=used.max_upload_bytes,
                 data_dir=used.data_dir,
                 recent_calls=recent_calls,

@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     allow_no_keys: bool = False
     cors_origins: str = ""
     trusted_proxies: str = ""
+    file_hosts: str = ""
     requests_per_minute_per_key: PerMinute = 600
     requests_per_minute_per_address: PerMinute = 120
     tokens_per_minute_per_key: PerMinute = 2_000_000
@@ -166,6 +167,20 @@ class Settings(BaseSettings):
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks of `trusted_proxies`."""
         return tuple(ip_network(part) for part in _parts(self.trusted_proxies))
+
+    @field_validator("file_hosts")
+    @classmethod
+    def _host_names(cls, value: str) -> str:
+        for host in _parts(value):
+            # No number at its end, so that no IP address in any writing passes for a name.
+            if not re.fullmatch(r"([a-z0-9-]+\.)*[a-z][a-z0-9-]*(:\d+)?", host):
+                raise ValueError(f"{host:.100}: expected a host's name such as files.example.org")
+        return value
+
+    @property
+    def listed_file_hosts(self) -> tuple[str, ...]:
+        """The hosts of `file_hosts`."""
+        return _parts(self.file_hosts)
 
     @model_validator(mode="after")
     def _whole_embedder(self) -> Self:

@@ -11,7 +11,7 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import UI_CHAT
-from app.api.files import DataUrl, pictures_in, require_few
+from app.api.files import FileAddress, pictures_in, require_few
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
 from app.api.streaming import EventStream, resumed, while_connected
 from app.api.strict_json import StrictJsonRoute
@@ -38,7 +38,7 @@ class UIPart(BaseModel):
         max_length=MAX_CHARS, default="", description="Of a `text` part: what was said."
     )
 
-    url: DataUrl | None = Field(default=None, description=f"Of a `file` part. {FILES}")
+    url: FileAddress | None = Field(default=None, description=f"Of a `file` part. {FILES}")
 
     @model_validator(mode="before")
     @classmethod
@@ -71,7 +71,7 @@ class UIMessage(BaseModel):
 
     @property
     def files(self) -> list[str]:
-        """The data URLs of what the user shows."""
+        """The files of what the user shows."""
         return [part.url for part in self.parts if part.url and self.role == "user"]
 
 
@@ -98,7 +98,7 @@ class UIChatIn(TurnOptions):
 
     @property
     def all_files(self) -> list[str]:
-        """The data URLs of the request."""
+        """The files of the request."""
         return [file for message in self.messages for file in message.files]
 
     def turn(self, pictures: Pictures) -> Turn:

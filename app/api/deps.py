@@ -36,6 +36,7 @@ class Resources(TypedDict):
     rates: Rates
     under_way: UnderWay
     trusted_proxies: Networks
+    file_hosts: tuple[str, ...]
     max_upload_bytes: int
     data_dir: Path
     recent_calls: RecentCalls

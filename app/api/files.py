@@ -1,4 +1,4 @@
-"""Pictures and videos in a request, as data URLs."""
+"""Pictures and videos in a request, as data URLs or at addresses."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ from pydantic import AfterValidator, Field
 
 from app.api.streaming import while_connected
 from app.media.decoder import Pictures, decoded
+from app.media.fetching import in_data_urls
 
 MAX_FILES = 8
 """Of one request, its history included; a video counts once."""
 MAX_FILE_CHARS = 7_000_000
 """Five megabytes in base64: Anthropic's limit for a picture."""
+MAX_ADDRESS_CHARS = 2_000
 
 _TAKEN = re.compile(
     r"data:(?:image/(?:png|jpeg|jpg|gif|webp)|video/(?:mp4|webm|quicktime));base64,", re.IGNORECASE
@@ -21,9 +23,12 @@ _TAKEN = re.compile(
 
 
 def _is_taken(value: str) -> str:
+    if value.startswith("https://"):
+        if len(value) > MAX_ADDRESS_CHARS:
+            raise ValueError(f"is an address of more than {MAX_ADDRESS_CHARS} characters")
+        return value
     if not value.startswith("data:"):
-        # Whoever fetches addresses for strangers can be sent to its own network.
-        raise ValueError("is an address, and none is fetched; send the file itself, as a data URL")
+        raise ValueError("is no https address and no data URL; send the file as a data URL")
     if not _TAKEN.match(value):
         raise ValueError(
             "is of no known kind; expected data:image/png;base64,… (or jpeg, gif, webp) or "
@@ -32,8 +37,8 @@ def _is_taken(value: str) -> str:
     return value
 
 
-DataUrl = Annotated[str, Field(max_length=MAX_FILE_CHARS), AfterValidator(_is_taken)]
-Files = Annotated[list[DataUrl], Field(max_length=MAX_FILES)]
+FileAddress = Annotated[str, Field(max_length=MAX_FILE_CHARS), AfterValidator(_is_taken)]
+Files = Annotated[list[FileAddress], Field(max_length=MAX_FILES)]
 
 
 def require_few(files: Sequence[str]) -> None:
@@ -44,4 +49,10 @@ def require_few(files: Sequence[str]) -> None:
 
 async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
     """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
-    return await while_connected(request, decoded(files)) if files else {}
+
+    async def shown() -> Pictures:
+        data_urls = await in_data_urls(files, request.state.file_hosts)
+        pictures = await decoded(list(data_urls.values()))
+        return {file: pictures[url] for file, url in data_urls.items()}
+
+    return await while_connected(request, shown()) if files else {}

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from app.api.files import DataUrl, require_few
+from app.api.files import FileAddress, require_few
 from app.api.openai_tools import ToolCallIn, ToolChoiceIn, ToolIn, chosen
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, Text, clamp_tokens, says_something
 from app.events import Message, ToolResult
@@ -28,7 +28,7 @@ class TextPart(BaseModel):
 class FileUrl(BaseModel):
     """A file."""
 
-    url: DataUrl = Field(description=FILES)
+    url: FileAddress = Field(description=FILES)
 
 
 class ImagePart(BaseModel):
@@ -75,7 +75,7 @@ class CompletionMessage(BaseModel):
 
     @property
     def files(self) -> list[str]:
-        """The data URLs of what the message shows."""
+        """The files of what the message shows."""
         parts = self.content if isinstance(self.content, list) else []
         images = [part.image_url.url for part in parts if isinstance(part, ImagePart)]
         return images + [part.video_url.url for part in parts if isinstance(part, VideoPart)]
@@ -168,7 +168,7 @@ class CompletionIn(BaseModel):
 
     @property
     def all_files(self) -> list[str]:
-        """The data URLs of the request."""
+        """The files of the request."""
         return [file for message in self.messages for file in message.files]
 
     def instructions(self) -> str | None:

@@ -54,7 +54,8 @@ class Body(BaseModel):
 
 FILES = (
     "Pictures (PNG, JPEG, GIF, WebP) or videos (MP4, WebM, QuickTime) as data URLs in base64, each "
-    "of 5 MB at the most, 8 in a request. Of a video six frames are shown."
+    "of 5 MB at the most, 8 in a request; or https addresses at a host of FILE_HOSTS. Of a video "
+    "six frames are shown."
 )
 
 
@@ -199,7 +200,7 @@ class ChatIn(TurnOptions):
 
     @property
     def all_files(self) -> list[str]:
-        """The data URLs of the request."""
+        """The files of the request."""
         earlier = [file for message in self.messages or () for file in message.files]
         return [*earlier, *self.files]
 

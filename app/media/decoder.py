@@ -25,7 +25,7 @@ _AT_ONCE = asyncio.Semaphore(2)
 """As many as a small machine has processors: more at once would each take longer."""
 
 Pictures = Mapping[str, tuple[Picture, ...]]
-"""What became of each data URL."""
+"""What became of each file, by its URL."""
 
 
 class Reply(msgspec.Struct):

@@ -89,8 +89,8 @@ async def test_a_video_and_earlier_pictures_are_shown_in_their_places(
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ({"files": ["https://example.com/passport.png"]}, "is an address, and none is fetched"),
-        ({"files": ["file:///etc/passwd"]}, "is an address, and none is fetched"),
+        ({"files": ["https://example.com/passport.png"]}, "FILE_HOSTS does not list"),
+        ({"files": ["file:///etc/passwd"]}, "is no https address and no data URL"),
         ({"files": ["data:image/svg+xml;base64,AAAA"]}, "is of no known kind"),
         ({"files": [data_url("image/png", b"no picture")]}, "file 1 of 1 is no PNG"),
         ({"files": [PNG] * 9}, "at most 8"),
