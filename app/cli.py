@@ -148,7 +148,9 @@ def costs(
 ) -> None:
     """What the guide's scenarios, and any other mix, cost today; what was spent and saved."""
     settings = load_settings()
-    others = [_provider_and_name(given) for given in beside or [NEWER_HAIKU]]
+    others = [_provider_and_name(given) for given in dict.fromkeys([NEWER_HAIKU, *(beside or [])])]
+    at_work = {("openrouter", settings.llama_model), ("anthropic", settings.haiku_model)}
+    others = [other for other in others if other not in at_work]
     prices = configured_prices(settings)
     compared = cost_report.models(prices, settings.llama_model, settings.haiku_model, others)
     scenarios = [*cost_report.SINGLE, cost_report.mix(casual, business, complex_)]

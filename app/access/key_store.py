@@ -1,5 +1,6 @@
 """The keys' digests in DATA_DIR, written by `zantara keys` and read by the service beside it."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -63,12 +64,19 @@ class KeyStore:
             for name, digest, scopes, groups, *limits in rows
         ]
 
+    def _give_to_owner(self) -> None:
+        """Root makes keys (`fly ssh console`) for a service that runs as the folder's owner."""
+        if os.geteuid() == 0:
+            owner = self._path.parent.stat()
+            os.chown(self._path, owner.st_uid, owner.st_gid)
+
     @contextmanager
     def _opened(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             if create:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._path.touch(mode=0o600)
+                self._give_to_owner()
             opened = closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S))
             with opened as connection, connection:
                 connection.execute(_SCHEMA)

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -64,6 +65,14 @@ def test_only_digests_are_kept_for_the_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (kept,) = KeyStore(tmp_path).all()
     assert (kept.digest, kept.groups, kept.daily_usd) == (digest_of(key), frozenset({"staff"}), 1.5)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_makes_keys_for_the_owner_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, 10001, 10001)
+    make_key(tmp_path, "web", KeyScope.CHAT)
+
+    assert {path.stat().st_uid for path in tmp_path.iterdir()} == {10001}
 
 
 def test_a_name_stands_for_one_key(tmp_path: Path) -> None:

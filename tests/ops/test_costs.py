@@ -92,11 +92,14 @@ async def test_the_command_takes_any_mix_and_shows_what_was_spent(
     await run(ZANTARA, "ask", "Cos'è una PT PMA?", env=env, cwd=tmp_path)
     code, out, err = await run(
         ZANTARA, "costs", "--casual", "100", "--business", "0", "--complex", "7",
+        "--beside", "openai:gpt-4o-mini",
         env=env, cwd=tmp_path,
     )  # fmt: skip
 
     assert code == 0, err
     assert "meta-llama/llama-4-scout (openrouter)        0.20     0.20" in out
+    assert "claude-haiku-5-5 (anthropic)" in out
+    assert "gpt-4o-mini (openai)" in out
     assert "today: prices as genai-prices 0." in out
     assert "100 casual, 0 business and 7 complex questions" in out
     spent = next(line for line in out.splitlines() if line.startswith("  20"))
