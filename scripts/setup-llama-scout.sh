@@ -32,7 +32,8 @@ Asks before each step; a step that fails can be tried again or skipped.
   -h, --help      this text
 
 ZANTARA_KEY in the environment: a key that the service knows, for step 4. A service that has no
-API_KEYS yet is given one in step 2, since it does not start on a public address without.
+API_KEYS yet is given one in step 2, since it does not start on a public address without; one
+with the secret ALLOW_NO_KEYS is left as it is.
 END
 }
 
@@ -169,7 +170,7 @@ check_credit() {
 
 set_secret() {
   if $dry_run; then
-    would "fly secrets import -a $app   # $SECRET=…, and API_KEYS=… where it is not set"
+    would "fly secrets import -a $app   # $SECRET=…, and API_KEYS=… where neither it nor ALLOW_NO_KEYS is set"
     return
   fi
   local secrets
@@ -185,7 +186,8 @@ set_secret() {
   say "Setting it restarts the app, which takes 30 to 60 seconds."
   set_at=$SECONDS
   local made=""
-  if ! grep -qw API_KEYS <<<"$secrets"; then
+  # With ALLOW_NO_KEYS everybody is answered: a first key would shut them out.
+  if ! grep -qwE 'API_KEYS|ALLOW_NO_KEYS' <<<"$secrets"; then
     made=$(python3 -c 'import secrets; print("zantara-" + secrets.token_urlsafe(32))')
   fi
   printf '%s\n' "$SECRET=$key" ${made:+"API_KEYS=$made"} | fly secrets import -a "$app" || {

@@ -212,8 +212,9 @@ async def test_a_step_can_be_skipped_and_the_rest_be_left(terminal: Terminal) ->
     assert not (terminal.folder / "commands").exists()
 
 
-async def test_with_yes_the_key_comes_through_standard_input(terminal: Terminal) -> None:
-    (terminal.folder / "imported").write_text("API_KEYS 1a2b\n")  # set already: left as it is
+@pytest.mark.parametrize("said", ["API_KEYS", "ALLOW_NO_KEYS"])
+async def test_with_yes_the_key_comes_through_standard_input(said: str, terminal: Terminal) -> None:
+    (terminal.folder / "imported").write_text(f"{said} 1a2b\n")  # whom to answer: left as it is
     code, printed = await terminal.pipe(f"{KEY}\n", "--yes", "--steps", "1,2", "--app", "prova-1")
 
     assert code == 0, printed
