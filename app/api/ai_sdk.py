@@ -13,13 +13,11 @@ from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import UI_CHAT
 from app.api.files import FileAddress, pictures_in, require_few
 from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, TurnOptions, says_something
-from app.api.streaming import EventStream, resumed, while_connected
+from app.api.streaming import EventStream
 from app.api.strict_json import StrictJsonRoute
-from app.api.turns import up_to_content
 from app.chat.service import Turn
 from app.events import Message
 from app.media.decoder import Pictures, shown
-from app.wire.sse import KEEP_ALIVE
 from app.wire.ui_messages import HEADERS, ui_chunks
 
 router = APIRouter(route_class=StrictJsonRoute, prefix="/api", dependencies=[needs(KeyScope.CHAT)])
@@ -122,6 +120,4 @@ async def ui_chat(
     request_id = correlation_id.get() or ""
     pictures = await pictures_in(body.all_files, request)
     events = service.stream(replace(body.turn(pictures), groups=groups))
-    taken = await while_connected(request, up_to_content(events))
-    chunks = ui_chunks(resumed(taken, events), request_id=request_id)
-    return EventStream(chunks, KEEP_ALIVE, HEADERS)
+    return EventStream(events, ui_chunks(request_id=request_id), HEADERS)

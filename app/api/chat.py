@@ -15,13 +15,12 @@ from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep, GroupsDep
 from app.api.examples import CHAT
 from app.api.files import pictures_in
 from app.api.schemas import ChatIn
-from app.api.streaming import EventStream, resumed, while_connected
+from app.api.streaming import EventStream, while_connected
 from app.api.strict_json import StrictJsonRoute
-from app.api.turns import folded, up_to_content
 from app.chat.service import Turn
 from app.events import Event
-from app.wire.answer import Answer
-from app.wire.sse import KEEP_ALIVE, frames
+from app.wire.answer import Answer, AnswerFold
+from app.wire.sse import named_events
 
 router = APIRouter(route_class=StrictJsonRoute, dependencies=[needs(KeyScope.CHAT)])
 
@@ -61,16 +60,15 @@ async def chat(
         events = service.stream(turn, whole=whole)
         return kept.keeping(turn, events) if kept else events
 
-    if not body.stream:
-        fold = await while_connected(request, folded(stream(turn, whole=True)))
-        latency_ms = (time.perf_counter() - started) * 1000
-        answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
-        return Response(
-            answer.model_dump_json(),
-            media_type="application/json",
-            headers={"Cache-Control": "no-store"},
-        )
-    events = stream(turn, whole=False)
-    taken = await while_connected(request, up_to_content(events))
-    sse = frames(resumed(taken, events), request_id=request_id, started=started)
-    return EventStream(sse, KEEP_ALIVE)
+    if body.stream:
+        encode = named_events(request_id=request_id, started=started)
+        return EventStream(stream(turn, whole=False), encode)
+    async with while_connected(request.receive):
+        fold = await AnswerFold.of(stream(turn, whole=True))
+    latency_ms = (time.perf_counter() - started) * 1000
+    answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
+    return Response(
+        answer.model_dump_json(),
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

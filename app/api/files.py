@@ -49,10 +49,9 @@ def require_few(files: Sequence[str]) -> None:
 
 async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
     """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
-
-    async def shown() -> Pictures:
+    if not files:
+        return {}
+    async with while_connected(request.receive):
         data_urls = await in_data_urls(files, request.state.file_hosts)
         pictures = await decoded(list(data_urls.values()))
-        return {file: pictures[url] for file, url in data_urls.items()}
-
-    return await while_connected(request, shown()) if files else {}
+    return {file: pictures[url] for file, url in data_urls.items()}

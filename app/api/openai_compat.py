@@ -14,15 +14,14 @@ from app.api.deps import ChatServiceDep, ClientDep, GroupsDep
 from app.api.examples import COMPLETIONS
 from app.api.files import pictures_in
 from app.api.openai_request import CompletionIn
-from app.api.streaming import EventStream, resumed, while_connected
+from app.api.streaming import EventStream, while_connected
 from app.api.strict_json import StrictJsonRoute
-from app.api.turns import folded, up_to_content
 from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
 from app.events import Event, Message
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.wire.answer import AnswerFold
 from app.wire.openai import chunks, completion
-from app.wire.sse import KEEP_ALIVE
 
 router = APIRouter(route_class=StrictJsonRoute, prefix="/v1", dependencies=[needs(KeyScope.CHAT)])
 
@@ -56,21 +55,20 @@ async def chat_completions(
     request_id, created = correlation_id.get() or "", int(time.time())
     pictures = await pictures_in(body.all_files, request)
     events = _events(body, body.conversation(pictures), groups, service, client)
-    if not body.stream:
-        fold = await while_connected(request, folded(events))
-        answer = fold.answer(request_id=request_id, latency_ms=0)
-        return JSONResponse(
-            completion(answer, fold.tool_calls, created), headers={"Cache-Control": "no-store"}
+    if body.stream:
+        encode = chunks(
+            request_id=request_id,
+            created=created,
+            model=body.model,
+            include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
-    taken = await while_connected(request, up_to_content(events))
-    sse = chunks(
-        resumed(taken, events),
-        request_id=request_id,
-        created=created,
-        model=body.model,
-        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        return EventStream(events, encode)
+    async with while_connected(request.receive):
+        fold = await AnswerFold.of(events)
+    answer = fold.answer(request_id=request_id, latency_ms=0)
+    return JSONResponse(
+        completion(answer, fold.tool_calls, created), headers={"Cache-Control": "no-store"}
     )
-    return EventStream(sse, KEEP_ALIVE)
 
 
 def _events(

@@ -1,18 +1,18 @@
 """Answers that end with their caller: both forms stop the upstream call when the client leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
-from typing import TypeVar
 
 import structlog
-from fastapi import Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from app.events import Event, Retrieved, RouteChosen
 from app.time_limit import TimeLimit
+from app.wire.sse import KEEP_ALIVE
 
 KEEP_ALIVE_S = 14.0
 """Proxies and clients give up at 15 s or later."""
@@ -21,88 +21,127 @@ SEND_LIMIT_S = 30.0
 
 logger = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 
+@asynccontextmanager
+async def while_connected(receive: Receive) -> AsyncIterator[None]:
+    """Cancels what the task does within when the client hangs up, and raises `ClientDisconnect`.
 
-async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client hangs up.
-
-    Raises `ClientDisconnect` then. The request's body must have been read.
+    The request's body must have been read.
     """
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
+    task = asyncio.current_task()
+    assert task is not None, "a request is served in a task"
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        task.cancel()
+
+    watching = asyncio.create_task(watch())
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
+        yield
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled it too, and is not to be taken for the client.
+        if left and task.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
     finally:
-        for pending in (task, gone):
-            pending.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        watching.cancel()
 
 
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+class EventStream(Response):
+    """A turn as server-sent events, with `keep_alive` whenever none was sent for `KEEP_ALIVE_S`.
 
-
-async def resumed(taken: list[T], rest: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """The events already taken off a stream, then the rest of it."""
-    async with aclosing(rest):
-        for event in taken:
-            yield event
-        async for event in rest:
-            yield event
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events, with `keep_alive` whenever nothing was sent for `KEEP_ALIVE_S`."""
+    Begins with the first content, so that a failure before it has a true status code.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        frames: AsyncGenerator[bytes],
-        keep_alive: bytes,
+        events: AsyncGenerator[Event],
+        encode: Callable[[Event], bytes],
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(frames, headers={**unbuffered, **headers})
-        self._frames = frames
-        self._keep_alive = keep_alive
-        self._last_sent = 0.0
+        """`encode` makes the frames of an event, each in its turn; they may be none."""
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers})
+        self._events = events
+        self._encode = encode
 
-    async def stream_response(self, send: Send) -> None:
-        """Send the frames. Closing them closes all that is behind them."""
-        clock = asyncio.get_running_loop().time
-        self._last_sent = clock()
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        # One task a stream, not a timer a frame: frames are many, silences few.
-        keeping_alive = asyncio.create_task(self._fill_silences(send))
-        limit = TimeLimit()
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Send the events. Raises as they do, and `ClientDisconnect`, before the first content."""
+        begun = False
         try:
-            async with aclosing(self._frames) as frames:
-                async for frame in frames:
-                    self._last_sent = clock()
-                    with limit.until(self._last_sent + SEND_LIMIT_S):
-                        await send({"type": "http.response.body", "body": frame, "more_body": True})
+            async with while_connected(receive), aclosing(self._events) as events:
+                first = await self._up_to_content(events)
+                begun = True
+                await self._send(first, events, send)
+        except ClientDisconnect:
+            if not begun:
+                raise
         except TimeoutError:
             # Without a last chunk the server closes the connection, and the client can tell.
             logger.warning("client reads too slowly", limit_s=SEND_LIMIT_S)
-            return
+
+    async def _up_to_content(self, events: AsyncGenerator[Event]) -> bytes:
+        frames = []
+        async for event in events:
+            frames.append(self._encode(event))
+            if not isinstance(event, Retrieved | RouteChosen):
+                break
+        return b"".join(frames)
+
+    async def _send(self, first: bytes, events: AsyncGenerator[Event], send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        limit = TimeLimit()
+        silence = _Silence(send)
+
+        async def send_body(body: bytes) -> None:
+            silence.ends()
+            with limit.until(clock() + SEND_LIMIT_S):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send_body(first)
+            async for event in events:
+                if body := self._encode(event):
+                    await send_body(body)
         finally:
             limit.close()
-            keeping_alive.cancel()
+            silence.close()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _fill_silences(self, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            quiet_until = self._last_sent + KEEP_ALIVE_S
-            await asyncio.sleep(quiet_until - clock())
-            if clock() >= self._last_sent + KEEP_ALIVE_S:
-                self._last_sent = clock()
-                await send(
-                    {"type": "http.response.body", "body": self._keep_alive, "more_body": True}
-                )
+
+class _Silence:
+    """Fills silences. One timer a stream and no task, since frames are many and silences few."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._filling: asyncio.Task[None] | None = None
+        self._began = self._loop.time()
+        self._timer = self._loop.call_later(KEEP_ALIVE_S, self._ring)
+
+    def ends(self) -> None:
+        """Something is sent."""
+        self._began = self._loop.time()
+
+    def close(self) -> None:
+        """The stream ends."""
+        self._timer.cancel()
+        if self._filling:
+            self._filling.cancel()
+
+    def _ring(self) -> None:
+        if self._loop.time() >= self._began + KEEP_ALIVE_S:
+            self.ends()
+            self._filling = self._loop.create_task(self._fill())
+        self._timer = self._loop.call_at(self._began + KEEP_ALIVE_S, self._ring)
+
+    async def _fill(self) -> None:
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})

@@ -1,5 +1,7 @@
 """The answer object, and the fold that makes it from a turn's events."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -124,6 +126,15 @@ class AnswerFold:
                 self.tool_calls.append(event)
             case Failed():
                 pass
+
+    @classmethod
+    async def of(cls, events: AsyncGenerator[Event]) -> "AnswerFold":
+        """All of a turn, which is closed then. Raises as the events do."""
+        fold = cls()
+        async with aclosing(events):
+            async for event in events:
+                fold.take(event)
+        return fold
 
     def answer(self, *, request_id: str, latency_ms: float) -> Answer:
         """The whole answer, once the turn has finished."""

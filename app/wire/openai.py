@@ -4,13 +4,12 @@ What OpenAI has no field for (who answered and why, the sources, the cost) stand
 an object of its own, `zantara`: in the completion, or in the last chunk with a choice.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from app.events import Event, Failed, Finished, TextDelta, ToolCall
+from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta, ToolCall, ToolRan
 from app.wire.answer import Answer, AnswerFold
 from app.wire.sse import data_frame
 
@@ -37,17 +36,13 @@ def completion(answer: Answer, calls: Sequence[ToolCall], created: int) -> dict[
     }
 
 
-async def chunks(
-    events: AsyncGenerator[Event],
-    *,
-    request_id: str,
-    created: int,
-    model: str,
-    include_usage: bool,
-) -> AsyncGenerator[bytes]:
-    """`chat.completion.chunk` events and `[DONE]`; an answer that broke off ends in an error.
+def chunks(
+    *, request_id: str, created: int, model: str, include_usage: bool
+) -> Callable[[Event], bytes]:
+    """What makes `chat.completion.chunk` events and `[DONE]` of a turn's events.
 
-    `model` is the one that was asked for: which one answers is known in the end.
+    An answer that broke off ends in an error. `model` is the one that was asked for: which one
+    answers is known in the end.
     """
     head = {
         "id": _id(request_id),
@@ -55,35 +50,38 @@ async def chunks(
         "created": created,
         "model": model,
     }
-
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-        return {
-            **head,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
-        }
-
     fold = AnswerFold()
-    yield data_frame(chunk({"role": "assistant", "content": ""}))
-    async with aclosing(events):
-        async for event in events:
-            fold.take(event)
-            match event:
-                case TextDelta():
-                    yield data_frame(chunk({"content": event.text}))
-                case ToolCall():
-                    index = len(fold.tool_calls) - 1
-                    yield data_frame(chunk({"tool_calls": [_begun(index, event)]}))
-                    yield data_frame(chunk({"tool_calls": [_arguments(index, event)]}))
-                case Finished():
-                    answer = fold.answer(request_id=request_id, latency_ms=0)
-                    yield data_frame(
-                        {**chunk({}, answer.finish_reason), "zantara": _beside(answer)}
-                    )
-                    if include_usage:
-                        yield data_frame({**head, "choices": [], "usage": _usage(answer)})
-                    yield DONE
-                case Failed():
-                    yield data_frame(error(502, event.message, code=event.kind))
+
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **beside: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return data_frame({**head, "choices": [choice], **beside})
+
+    def end() -> bytes:
+        answer = fold.answer(request_id=request_id, latency_ms=0)
+        frames = [chunk({}, answer.finish_reason, zantara=_beside(answer))]
+        if include_usage:
+            frames.append(data_frame({**head, "choices": [], "usage": _usage(answer)}))
+        return b"".join([*frames, DONE])
+
+    def encode(event: Event) -> bytes:
+        fold.take(event)
+        match event:
+            case TextDelta():
+                return chunk({"content": event.text})
+            case RouteChosen() if not event.continued:
+                return chunk({"role": "assistant", "content": ""})
+            case ToolCall():
+                index = len(fold.tool_calls) - 1
+                begun = chunk({"tool_calls": [_begun(index, event)]})
+                return begun + chunk({"tool_calls": [_arguments(index, event)]})
+            case Finished():
+                return end()
+            case Failed():
+                return data_frame(error(502, event.message, code=event.kind))
+            case Retrieved() | RouteChosen() | ToolRan():
+                return b""
+
+    return encode
 
 
 def error(

@@ -1,13 +1,12 @@
 """A turn's events as named server-sent events."""
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta, ToolRan
+from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta, ToolCall, ToolRan
 from app.wire.answer import AnswerFold
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -18,6 +17,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 _OTHER_LINE_ENDS = {
     character.encode(): b"\\u%04x" % ord(character) for character in "\u0085\u2028\u2029"
 }
+_encoder = msgspec.json.Encoder()
 
 
 def frame(event: str, data: Any) -> bytes:
@@ -27,17 +27,15 @@ def frame(event: str, data: Any) -> bytes:
 
 def data_frame(data: Any) -> bytes:
     """An event without a name."""
-    payload = msgspec.json.encode(data)
+    payload = _encoder.encode(data)
     if not payload.isascii():
         for character, escape in _OTHER_LINE_ENDS.items():
             payload = payload.replace(character, escape)
     return b"data: %b\n\n" % payload
 
 
-async def frames(
-    events: AsyncGenerator[Event], *, request_id: str, started: float
-) -> AsyncGenerator[bytes]:
-    """`sources`, `route`, `delta`…, then one `done` or one `error`.
+def named_events(*, request_id: str, started: float) -> Callable[[Event], bytes]:
+    """What makes `sources`, `route`, `delta`…, then one `done` or one `error`, of a turn's events.
 
     Between them a `tool` for each of the service's own that the model used, and after one
     that found more the `sources` again, all of them.
@@ -45,32 +43,39 @@ async def frames(
     `started` is when the request came, in `time.perf_counter()` seconds.
     """
     fold = AnswerFold()
-    async with aclosing(events):
-        async for event in events:
-            fold.take(event)
-            match event:
-                case TextDelta():
-                    yield frame("delta", {"text": event.text})
-                case Retrieved():
-                    yield frame("sources", [s.model_dump() for s in fold.sources])
-                case ToolRan():
-                    yield frame("tool", fold.tools[-1].model_dump())
-                    if event.passages:
-                        yield frame("sources", [s.model_dump() for s in fold.sources])
-                case RouteChosen():
-                    yield frame("route", event)
-                case Finished():
-                    latency_ms = (time.perf_counter() - started) * 1000
-                    answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
-                    yield frame("done", answer.model_dump(exclude={"answer"}))
-                case Failed():
-                    yield frame(
-                        "error",
-                        {
-                            "kind": event.kind,
-                            "message": event.message,
-                            "answer_so_far": event.partial_text,
-                            "resume": "continue_from" if event.resumable else None,
-                            "request_id": request_id,
-                        },
-                    )
+
+    def sources() -> bytes:
+        return frame("sources", [s.model_dump() for s in fold.sources])
+
+    def encode(event: Event) -> bytes:
+        fold.take(event)
+        match event:
+            case TextDelta():
+                return frame("delta", {"text": event.text})
+            case Retrieved():
+                return sources()
+            case ToolRan():
+                used = frame("tool", fold.tools[-1].model_dump())
+                return used + sources() if event.passages else used
+            case RouteChosen():
+                return frame("route", event)
+            case Finished():
+                latency_ms = (time.perf_counter() - started) * 1000
+                answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
+                return frame("done", answer.model_dump(exclude={"answer"}))
+            case Failed():
+                return frame("error", _failure(event, request_id))
+            case ToolCall():
+                return b""  # tools of the caller's are not offered here
+
+    return encode
+
+
+def _failure(event: Failed, request_id: str) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "message": event.message,
+        "answer_so_far": event.partial_text,
+        "resume": "continue_from" if event.resumable else None,
+        "request_id": request_id,
+    }

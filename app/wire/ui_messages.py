@@ -4,8 +4,7 @@ Chunks as its `uiMessageChunkSchema` has them. Who answered and why, the cost an
 in the message's metadata, a source's passage in its `providerMetadata.zantara`.
 """
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from app.events import (
@@ -33,18 +32,21 @@ _OWN_PARTS = {"answer", "sources", "tools", "finish_reason"}
 """Of the answer: what is in parts of the message, and so not in its metadata."""
 
 
-async def ui_chunks(events: AsyncGenerator[Event], *, request_id: str) -> AsyncGenerator[bytes]:
-    """`start`, the parts, then `finish` or `error`, and `[DONE]`."""
+def ui_chunks(*, request_id: str) -> Callable[[Event], bytes]:
+    """What makes `start`, the parts, then `finish` or `error`, and `[DONE]`, of a turn's events."""
     fold = AnswerFold()
     text = _TextParts()
-    yield data_frame({"type": "start", "messageId": f"msg-{request_id}"})
-    async with aclosing(events):
-        async for event in events:
-            known = len(fold.sources)
-            fold.take(event)
-            for chunk in _chunks(event, fold, known, text, request_id):
-                yield data_frame(chunk)
-    yield DONE
+    begin: list[dict[str, Any]] = [{"type": "start", "messageId": f"msg-{request_id}"}]
+
+    def encode(event: Event) -> bytes:
+        known = len(fold.sources)
+        fold.take(event)
+        made = [*begin, *_chunks(event, fold, known, text, request_id)]
+        begin.clear()
+        frames = [data_frame(chunk) for chunk in made]
+        return b"".join([*frames, DONE] if isinstance(event, Finished | Failed) else frames)
+
+    return encode
 
 
 class _TextParts:
