@@ -38,25 +38,28 @@ class BodyLimitMiddleware:
             limit = scope["state"]["max_upload_bytes"] + _FORM_BYTES
         limit_s = TIME_S + limit / BYTES_PER_S
         deadline = asyncio.get_running_loop().time() + limit_s
+        head = dict(scope["headers"])
+        declared = _declared_length(head)
         arriving = has_body(scope)
         received = 0
         # Unpacked, its length would be anybody's guess.
-        packed = dict(scope["headers"]).get(b"content-encoding", b"").strip().lower()
-        packed = b"" if packed == b"identity" else packed
+        packed = head.get(b"content-encoding", b"").strip().lower()
 
         async def bounded_receive() -> Message:
             nonlocal arriving, received
-            if packed:
+            if not arriving:
+                # What comes after the body is the client's leaving, for which there is no time.
+                return await receive()
+            if packed not in (b"", b"identity"):
                 raise _not_unpacked(packed)
-            if _declared_length(scope) > limit:
+            if declared > limit:
                 raise _too_large(limit)
             try:
-                # What comes after the body is the client's leaving, for which there is no time.
-                async with asyncio.timeout_at(deadline if arriving else None):
+                async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
                 raise _too_slow(limit_s) from None
-            arriving = arriving and bool(message.get("more_body"))
+            arriving = bool(message.get("more_body"))
             received += len(message.get("body", b""))
             if received > limit:
                 raise _too_large(limit)
@@ -67,11 +70,12 @@ class BodyLimitMiddleware:
 
 def has_body(scope: Scope) -> bool:
     """Whether something follows the request's head."""
-    return _declared_length(scope) > 0 or b"transfer-encoding" in dict(scope["headers"])
+    head = dict(scope["headers"])
+    return _declared_length(head) > 0 or b"transfer-encoding" in head
 
 
-def _declared_length(scope: Scope) -> int:
-    declared = dict(scope["headers"]).get(b"content-length", b"")
+def _declared_length(head: dict[bytes, bytes]) -> int:
+    declared = head.get(b"content-length", b"")
     return int(declared) if declared.isdigit() else 0
 
 

@@ -1,8 +1,10 @@
 """Who calls, and what they may do: whoever has a key; without any, whoever sits at this machine."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -71,11 +73,24 @@ def is_at_machine(request: HTTPConnection) -> bool:
     A proxy on this machine speaks for others. So may a browser here, for a page that had its
     own host's name lead to this address: the request then bears that name.
     """
-    here = request.client is not None and is_loopback(request.client.host)
-    named = is_loopback(request.url.hostname or "")
-    return here and named and not any(name in request.headers for name in _FORWARDED)
+    if request.client is None or not is_loopback(request.client.host):
+        return False
+    headers = request.headers
+    if any(name in headers for name in _FORWARDED):
+        return False
+    return _names_this_machine(headers.get("host", ""))
 
 
+@lru_cache(maxsize=64)
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header does; without one the request is for the address it came to."""
+    try:
+        return not host or is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:  # brackets that hold no address
+        return False
+
+
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether an address or a name leads to this machine alone."""
     try:

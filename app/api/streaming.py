@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.events import Event, Retrieved, RouteChosen
+from app.events import Event, Failed, Finished, Retrieved, RouteChosen
 from app.time_limit import TimeLimit
 from app.wire.sse import KEEP_ALIVE
 
@@ -100,21 +100,25 @@ class EventStream(Response):
         limit = TimeLimit()
         silence = _Silence(send)
 
-        async def send_body(body: bytes) -> None:
+        async def send_body(body: bytes, *, more: bool) -> None:
             silence.ends()
             with limit.until(clock() + SEND_LIMIT_S):
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": more})
 
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_body(first)
+            await send_body(first, more=True)
+            last = b""
             async for event in events:
-                if body := self._encode(event):
-                    await send_body(body)
+                body = self._encode(event)
+                if isinstance(event, Finished | Failed):
+                    last = body  # sent with the end of the answer, in one write
+                elif body:
+                    await send_body(body, more=True)
+            await send_body(last, more=False)
         finally:
             limit.close()
             silence.close()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Silence:

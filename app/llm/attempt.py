@@ -1,7 +1,7 @@
 """One call of one model: timed, costed, logged, settled."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ from app.llm.provider import (
     Bill,
     ChatRequest,
     Completed,
+    Content,
     Provider,
     ToolCallGrows,
 )
@@ -79,8 +80,11 @@ class Attempt:
     aside: bool = False
     overtaken: bool = False
     """Given up for another model's, which began later and spoke first."""
+    on_failure: Callable[[ProviderError], None] = lambda _: None
+    """Is told why it failed, before whoever reads its events is."""
     _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
+    _routed: bool = field(default=False, init=False)
     _written: int = field(default=0, init=False)
     _completed: Completed | None = field(default=None, init=False)
     _bill: Bill = field(init=False)
@@ -102,21 +106,29 @@ class Attempt:
         reserved = self._reserve()
         if self.side.ai == LLAMA and not self.aside:
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
-        self._started = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        self._started = clock()
         self.ledger.under_way[self.side.ai] += 1
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
         left = False
         try:
             await self.side.provider.load()
-            self._started = asyncio.get_running_loop().time()
-            async with aclosing(self._content()) as content:
-                async for event in content:
-                    held_back.append(event)
-                    if not self.whole or isinstance(event, RouteChosen):
-                        yield held_back.pop()
+            self._started = clock()
+            async with aclosing(self._stream()) as stream:
+                async for content in stream:
+                    if self._ttft_ms is None and not isinstance(content, Completed):
+                        self._ttft_ms = (clock() - self._started) * 1000
+                    for event in self._told(content):
+                        if not self.whole or isinstance(event, RouteChosen):
+                            yield event
+                        else:
+                            held_back.append(event)
+                    if self._completed:
+                        break
         except ProviderError as error:
             failure = error
+            self.on_failure(error)
             raise
         except (asyncio.CancelledError, GeneratorExit):
             left = True
@@ -142,44 +154,36 @@ class Attempt:
             logger.warning("💸 No call was made", ai=self.side.ai, reason=error.detail)
             raise
 
-    async def _content(self) -> AsyncGenerator[LLMEvent]:
-        clock = asyncio.get_running_loop().time
-        provider = self.side.provider
-        route = RouteChosen(
-            self.side.ai,
-            provider.model,
-            provider.name,
-            self.reason,
-            continued=bool(self.request.said),
-        )
-        routed = False
+    def _stream(self) -> AsyncGenerator[Content]:
         stream = timed(
-            provider.stream(self.request, self._bill),
+            self.side.provider.stream(self.request, self._bill),
             self.limits,
             self.deadline,
             self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
         )
-        if self.request.said:
-            stream = joined(stream, self.request.said)
-        async with aclosing(stream):
-            async for event in stream:
-                if isinstance(event, Completed):
-                    self._completed = event
-                    if not routed:
-                        kind = FailureKind.SEAM if self.request.said else FailureKind.EMPTY
-                        raise ProviderError(kind, "an answer without content")
-                if self._ttft_ms is None:
-                    self._ttft_ms = (clock() - self._started) * 1000
-                if isinstance(event, ToolCallGrows):
-                    continue
-                if not routed:
-                    routed = True
-                    yield route
-                if isinstance(event, Completed):
-                    return
-                if isinstance(event, TextDelta):
-                    self._written += len(event.text)
-                yield event
+        return joined(stream, self.request.said) if self.request.said else stream
+
+    def _told(self, event: Content) -> Sequence[LLMEvent]:
+        """What the caller is told of it. Raises `ProviderError` for an answer without content."""
+        if isinstance(event, ToolCallGrows):
+            return ()
+        if isinstance(event, Completed):
+            self._completed = event
+            if not self._routed:
+                kind = FailureKind.SEAM if self.request.said else FailureKind.EMPTY
+                raise ProviderError(kind, "an answer without content")
+            return ()
+        if isinstance(event, TextDelta):
+            self._written += len(event.text)
+        if self._routed:
+            return (event,)
+        self._routed = True
+        provider = self.side.provider
+        goes_on = bool(self.request.said)
+        route = RouteChosen(
+            self.side.ai, provider.model, provider.name, self.reason, continued=goes_on
+        )
+        return (route, event)
 
     def _settle(self, failure: ProviderError | None, *, left: bool) -> Finished:
         """Tell circuit, ledger and log how it ended; what the closing event would be."""

@@ -16,6 +16,7 @@ from app.llm.connections import billed_to, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
+from app.llm.pieces import as_one
 from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallGrows
 from app.llm.responses import MAX_BODY_BYTES, is_event_stream, require_event_stream
 from app.llm.sse import SSEDecoder
@@ -136,11 +137,10 @@ async def _deltas(
 ) -> AsyncGenerator[TextDelta | ToolCallGrows]:
     decoder = SSEDecoder()
     async for chunk in chunks:
-        for data in decoder.feed(chunk):
-            if delta := message.take(data):
-                yield delta
-            if message.stopped:
-                return
+        for piece in as_one(map(message.take, decoder.feed(chunk))):
+            yield piece
+        if message.stopped:
+            return
 
 
 def _failure_from_status(error: anthropic.APIStatusError) -> ProviderError:

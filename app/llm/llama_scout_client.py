@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -288,6 +289,7 @@ class LlamaScoutClient:
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
         waited_s = turn.begun.waited_s.get(side.ai, 0.0) if has_another else 0.0
         left_s = max(0.0, self._limits.first_content_s - waited_s)
+        turn.asked_at.setdefault(side.ai, []).append(asyncio.get_running_loop().time())
         attempt = turn.attempts[side.ai] = Attempt(
             side,
             request,
@@ -297,8 +299,9 @@ class LlamaScoutClient:
             turn.begun.deadline - kept,
             reason,
             turn.whole,
+            on_failure=partial(turn.failures.__setitem__, side.ai),
         )
-        return turn.noting(side.ai, attempt.run())
+        return attempt.run()
 
     def _hedged(self, turn: Turn, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
         """Llama's events, or Haiku's where Llama is late; one race a turn."""

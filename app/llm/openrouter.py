@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from app.errors import ProviderError
-from app.events import TextDelta
 from app.llm.connections import billed_to, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
-from app.llm.provider import Bill, ChatRequest, Ending, KeyState, ProviderEvent, ToolCallGrows
+from app.llm.pieces import as_one
+from app.llm.provider import Bill, ChatRequest, Ending, KeyState, ProviderEvent
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -35,22 +35,24 @@ class OpenRouterProvider:
         self.model = model
         verified = httpx.create_ssl_context()
         # aiohttp underneath: httpx's own pool never recovers from cancelled
-        # requests and costs four times the CPU at 64 streams (measured).
-        self._client = HttpxAiohttpClient(
-            base_url=base_url,
-            headers={
+        # requests and costs four times the CPU at 64 streams (measured). And no
+        # client above: its cookies, redirects and merged addresses took as long again.
+        self._transport = AiohttpTransport(verify=verified, client=pool(verified, base_url))
+        self._completions = httpx.URL(f"{base_url}/chat/completions")
+        self._key = httpx.URL(f"{base_url}/key")
+        self._headers = httpx.Headers(
+            {
                 "Authorization": f"Bearer {api_key.get_secret_value()}",
                 "HTTP-Referer": "https://nuzantara-rag.fly.dev",
                 "X-Title": "ZANTARA",
                 "Content-Type": "application/json",
                 # What is not compressed cannot be a compression bomb.
                 "Accept-Encoding": "identity",
-            },
-            # No read limit here: the router's own timers know content from keep-alives.
-            timeout=httpx.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
-            transport=AiohttpTransport(verify=verified, client=pool(verified, base_url)),
-            follow_redirects=False,
+            }
         )
+        # No read limit here: the router's own timers know content from keep-alives.
+        timeout = {"connect": connect_timeout_s, "pool": connect_timeout_s}
+        self._extensions = {"timeout": timeout}
 
     async def load(self) -> None:
         """Nothing is left to load."""
@@ -58,15 +60,20 @@ class OpenRouterProvider:
     async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)
+        completion = Completion(bill, tools_given=bool(request.toolbox.tools))
         billed_to.set(bill)
         try:
-            async with self._client.stream("POST", "/chat/completions", content=body) as response:
-                chunks = response.aiter_raw()
-                await require_event_stream(response.status_code, response.headers, chunks)
-                completion = Completion(bill, tools_given=bool(request.toolbox.tools))
-                async with aclosing(_told(chunks, completion)) as told:
-                    async for event in told:
+            async with self._asked("POST", self._completions, body) as (answer, chunks):
+                await require_event_stream(answer.status_code, answer.headers, chunks)
+                decoder = SSEDecoder()
+                async for chunk in chunks:
+                    for event in as_one(map(completion.take, decoder.feed(chunk))):
                         yield event
+                    if completion.finished or completion.ended:
+                        break
+                if completion.finished:
+                    yield Ending()
+                    await _take_bill(chunks, decoder, completion)
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             raise failure_from_transport(error) from error
         for closing in completion.closing_events():
@@ -77,9 +84,9 @@ class OpenRouterProvider:
         try:
             async with (
                 asyncio.timeout(KEY_CHECK_TIMEOUT_S),
-                self._client.stream("GET", "/key") as response,
+                self._asked("GET", self._key) as (response, chunks),
             ):
-                described = await read_bounded(response.aiter_raw())
+                described = await read_bounded(chunks)
         except (TimeoutError, httpx.HTTPError, aiohttp.ClientError):
             return KeyState.UNKNOWN
         if response.status_code == 401:
@@ -96,7 +103,25 @@ class OpenRouterProvider:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, url: httpx.URL, body: bytes | None = None
+    ) -> AsyncIterator[tuple[httpx.Response, AsyncGenerator[bytes]]]:
+        """The answer, whatever its status, and its body; its connection is let go at the end."""
+        request = httpx.Request(
+            method, url, headers=self._headers, content=body, extensions=self._extensions
+        )
+        response = await self._transport.handle_async_request(request)
+        assert isinstance(response.stream, httpx.AsyncByteStream), "of an asynchronous transport"
+        chunks = aiter(response.stream)
+        assert isinstance(chunks, AsyncGenerator), "of httpx-aiohttp"
+        try:
+            yield response, chunks
+        finally:
+            await chunks.aclose()
+            await response.aclose()
 
 
 class _Key(msgspec.Struct):
@@ -107,33 +132,14 @@ class _KeyAnswer(msgspec.Struct):
     data: _Key
 
 
-async def _told(
-    chunks: AsyncIterator[bytes], completion: Completion
-) -> AsyncGenerator[TextDelta | ToolCallGrows | Ending]:
-    """The text of the stream, up to the finish reason; what may follow is only the usage."""
-    async with aclosing(_events(chunks)) as events:
-        async for data in events:
-            if delta := completion.take(data):
-                yield delta
-            if completion.finished:
-                yield Ending()
-                await _take_usage(events, completion)
-                return
-
-
-async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    decoder = SSEDecoder()
-    async for chunk in chunks:
-        for data in decoder.feed(chunk):
-            if data == b"[DONE]":
-                return
-            yield data
-
-
-async def _take_usage(events: AsyncIterator[bytes], completion: Completion) -> None:
+async def _take_bill(
+    chunks: AsyncIterator[bytes], decoder: SSEDecoder, completion: Completion
+) -> None:
+    """Wait a moment for the usage: the answer is whole already, nothing can spoil it."""
     try:
         async with asyncio.timeout(USAGE_GRACE_S):
-            async for data in events:
-                completion.take(data)
+            while not completion.ended and (chunk := await anext(chunks, None)) is not None:
+                for data in decoder.feed(chunk):
+                    completion.take(data)
     except (TimeoutError, ProviderError, httpx.HTTPError, aiohttp.ClientError):
-        return  # the answer is whole already: nothing that follows can spoil it
+        return

@@ -76,6 +76,8 @@ class Completion:
     def __init__(self, bill: Bill, *, tools_given: bool) -> None:
         self.finished = False
         """Nothing but the usage may follow."""
+        self.ended = False
+        """Nothing at all follows."""
         self._bill = bill
         self._id: str | None = None
         self._begun = False
@@ -87,18 +89,26 @@ class Completion:
         """Note what a chunk says; return its content, if it has any.
 
         Raises `ProviderError` for an error chunk, a malformed one or one of
-        another answer.
+        another answer, until the answer is whole: nothing can spoil it then.
         """
+        if data == b"[DONE]":
+            self.ended = True
+        if self.ended:
+            return None
         try:
             chunk = _decoder.decode(data)
         except MALFORMED_JSON as error:
+            if self.finished:
+                return None
             raise ProviderError(FailureKind.PROTOCOL, "a malformed chunk") from error
         self._bill.model = chunk.model or self._bill.model
         if chunk.usage is not None:
             self._take_usage(chunk.usage)
+        if self.finished:
+            return None
         if chunk.error is not None:
             raise failure_from_response(200, {}, chunk.error)
-        if not chunk.choices or self.finished:
+        if not chunk.choices:
             return None
         self._require_one_answer(chunk.id, chunk.choices)
         content = self._take_choice(chunk.choices[0])

@@ -1,13 +1,11 @@
 """What is known of one turn while its models are tried, and how it ends when none finished."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
-from app.events import Failed, LLMEvent
+from app.events import Failed
 from app.llm.attempt import Attempt, Side
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
@@ -70,17 +68,6 @@ class Turn:
             prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )
         return continuation(request, self.said) if self.said else request
-
-    async def noting(self, ai: str, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
-        """The events of a call, whose failure is noted on its way."""
-        self.asked_at.setdefault(ai, []).append(asyncio.get_running_loop().time())
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    yield event
-        except ProviderError as error:
-            self.failures[ai] = error
-            raise
 
     @property
     def is_refused(self) -> bool:
