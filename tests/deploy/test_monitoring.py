@@ -69,6 +69,20 @@ def test_the_dashboards_expressions_are_promql(tmp_path: Path) -> None:
     promtool("check", "rules", str(recorded))
 
 
+def test_the_dashboard_calls_the_index_ready_where_every_machine_has_it(tmp_path: Path) -> None:
+    panel = next(panel for panel in DASHBOARD["panels"] if panel["title"] == "Index")
+    series = [
+        {"series": f'zantara_index_ready{{instance="{name}"}}', "values": value}
+        for name, value in (("ready", "1"), ("not-ready", "0"))
+    ]
+    shown = {"expr": panel["targets"][0]["expr"], "exp_samples": [{"labels": "{}", "value": 0}]}
+    case = {"interval": "1m", "input_series": series, "promql_expr_test": [shown]}
+    written = tmp_path / "dashboard.test.yml"
+    written.write_text(yaml.safe_dump({"tests": [case]}))
+
+    promtool("test", "rules", str(written))
+
+
 async def test_every_metric_that_is_watched_is_served_and_well_named(
     upstream: Upstream, serving: Serving
 ) -> None:
