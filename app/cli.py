@@ -146,7 +146,7 @@ def costs(
         list[str] | None, typer.Option(help="Another model, as provider:name.")
     ] = None,
 ) -> None:
-    """What the guide's scenarios, and any other mix, cost today; what was spent and saved."""
+    """What the guide's scenarios, and any other mix, cost; what was spent and saved."""
     settings = load_settings()
     others = [_provider_and_name(given) for given in dict.fromkeys([NEWER_HAIKU, *(beside or [])])]
     at_work = {("openrouter", settings.llama_model), ("anthropic", settings.haiku_model)}

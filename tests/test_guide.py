@@ -1,10 +1,11 @@
 """The figures and texts of docs/guide.it.md are those of the code."""
 
 import re
+from datetime import date
 
 from app.events import Usage
 from app.llm.pricing import Price
-from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, SINGLE, Scenario, mix
+from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, LISTED, SINGLE, Scenario, mix
 from app.settings import ROOT
 from tests.api.test_health import ACTIVE
 
@@ -37,6 +38,12 @@ def test_every_sum_of_the_table_is_true() -> None:
     for title, scenario in zip(titles, (*SINGLE, MIX), strict=True):
         for shown, true in zip(rows(title), expected(scenario), strict=True):
             assert [f"{amount:.6g}" for amount in shown] == [f"{amount:.6g}" for amount in true]
+
+
+def test_the_prices_are_of_the_day_that_is_said() -> None:
+    release, day = LISTED
+    assert date.fromisoformat(day) == date(2026, 11, 10)
+    assert f"del 10 novembre 2026, quando uscì la versione {release}" in GUIDE
 
 
 def test_the_savings_are_true() -> None:

@@ -1,4 +1,4 @@
-"""What the guide's scenarios cost: by the guide, at the guide's prices, and at today's.
+"""What the guide's scenarios cost: by the guide, at the guide's prices, and at the listed ones.
 
 Some of the guide's sums are wrong at its own prices; each difference is said.
 """
@@ -13,6 +13,8 @@ from app.llm.pricing import Price, PriceList
 from app.ops.spending import Spending
 
 DAYS_A_MONTH = 30
+LISTED = "0.2.3", "2026-11-10"
+"""The release of `genai-prices` in the lock, and the day of its publication: it does not tell."""
 NOTABLE = 0.02
 """The guide rounds; a difference of less than this part of the true sum is no error."""
 
@@ -110,13 +112,13 @@ def report(scenarios: Sequence[Scenario], compared: Sequence[Model]) -> Iterator
     for scenario in scenarios:
         yield ""
         yield scenario.title
-        yield f"  {'':<40}{'the guide':>14}{'its prices':>14}{'today':>14}"
+        yield f"  {'':<40}{'the guide':>14}{'its prices':>14}{'listed':>14}"
         for model in compared:
             yield _row(scenario, model)
         yield from _savings(scenario, compared)
     yield ""
-    yield f"today: prices as genai-prices {version('genai-prices')} was released with, if none are"
-    yield "configured (LLAMA_PRICE_INPUT and the like)."
+    yield "listed: prices as configured (LLAMA_PRICE_INPUT and the like), or else as"
+    yield f"{_library()} has them, which may not be today's."
     yield "Every model is taken to count the same tokens; Haiku 5.5 counts about 30% more of them."
     yield "The prompts are the guide's. With its passages the service sends about 3,000 tokens to"
     yield "Llama and 2,500 to Haiku for a business or a complex question (docs/guide.it.md)."
@@ -138,6 +140,12 @@ def spending_report(spent: Sequence[Spending]) -> Iterator[str]:
     yield f"  {'in all':<58}{cost:>14.6f}{saved:>14.6f}"
     yield "Failed are those that gave no whole answer, the client's leaving among them."
     yield "Saved is against Haiku for the tokens that Llama read; Haiku is sent fewer passages."
+
+
+def _library() -> str:
+    installed = version("genai-prices")
+    released = f" of {LISTED[1]}" if installed == LISTED[0] else ""
+    return f"genai-prices {installed}{released}"
 
 
 def _row(scenario: Scenario, model: Model) -> str:

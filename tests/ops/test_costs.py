@@ -1,10 +1,11 @@
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from app.errors import ConfigurationError
 from app.llm.pricing import Price, PriceList
-from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, SINGLE, Model, mix, models, report
+from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, LISTED, SINGLE, Model, mix, models, report
 from tests.test_cli import ZANTARA, environment, run
 from tests.upstream import Upstream, llama_says, llama_usage
 
@@ -79,6 +80,17 @@ def test_what_the_guide_says_of_haiku_4_5_is_not_said_of_another() -> None:
     assert rows("10,000 casual", lines)[3].split()[1:3] == ["–", "–"]
 
 
+def test_the_day_of_the_prices_is_that_of_the_release_which_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # After `make lock` found a newer one: its day of publication belongs into LISTED.
+    assert version("genai-prices") == LISTED[0]
+
+    monkeypatch.setattr("app.ops.costs.version", lambda _: "9.9")
+    lines = list(report([], AT_THE_GUIDES_PRICES))
+    assert "genai-prices 9.9 has them, which may not be today's." in lines
+
+
 def test_a_model_without_a_price_is_named() -> None:
     with pytest.raises(ConfigurationError, match="anthropic:claude-unknown"):
         models(PriceList(), LLAMA, HAIKU, [("anthropic", "claude-unknown")])
@@ -100,7 +112,7 @@ async def test_the_command_takes_any_mix_and_shows_what_was_spent(
     assert "meta-llama/llama-4-scout (openrouter)        0.20     0.20" in out
     assert "claude-haiku-5-5 (anthropic)" in out
     assert "gpt-4o-mini (openai)" in out
-    assert "today: prices as genai-prices 0." in out
+    assert "genai-prices 0.2.3 of 2026-11-10 has them, which may not be today's" in out
     assert "100 casual, 0 business and 7 complex questions" in out
     spent = next(line for line in out.splitlines() if line.startswith("  20"))
     assert spent.split()[1:] == [LLAMA, "1", "0", "0.000340", "0.000660"]
