@@ -75,7 +75,7 @@ parse_arguments() {
 }
 
 value_of() {
-  [[ $# -ge 2 && $2 != -* ]] || die "$1 needs a value" "scripts/setup-llama-scout.sh --help lists the options"
+  [[ $# -ge 2 && -n $2 && $2 != -* ]] || die "$1 needs a value" "scripts/setup-llama-scout.sh --help lists the options"
   printf '%s' "$2"
 }
 

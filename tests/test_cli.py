@@ -183,6 +183,19 @@ async def test_a_wrong_setting_stops_the_start_with_one_clear_line(
     assert "Traceback" not in err
 
 
+async def test_a_port_that_is_taken_stops_the_start_and_is_named(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        env = environment(data_dir, PORT=str(port))
+        code, _, err = await run(ZANTARA, "serve", env=env, cwd=tmp_path)
+
+    assert code != 0
+    assert f"'127.0.0.1', {port}): address already in use" in err
+    assert "Traceback" not in err
+
+
 async def test_a_port_for_figures_that_is_taken_stops_the_start_with_one_clear_line(
     tmp_path: Path, data_dir: Path
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from app.errors import FailureKind
+from app.llm.llama_scout_client import HEDGED
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import ROOT
 from tests.conftest import Serving
@@ -72,6 +74,15 @@ async def test_a_fallback_says_its_kind_in_answer_and_log(
     assert '"kind":"rate_limit"' in failed
     assert '"   Falling back to Haiku 4.5..."' in log
     assert "| `rate_limit` |" in OPERATIONS
+
+
+def test_every_reason_to_fall_back_is_explained() -> None:
+    section = OPERATIONS.partition("### Constant fallbacks")[2].partition("\n### ")[0]
+    causes = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    explained = {kind for cause in causes for kind in re.findall(r"`(\w+)`", cause)}
+
+    # A question that a filter refuses is asked of no other model; a seam is Haiku's own.
+    assert explained == {*FailureKind, HEDGED} - {FailureKind.CONTENT_FILTER, FailureKind.SEAM}
 
 
 async def test_a_key_that_is_refused_stands_in_the_log(

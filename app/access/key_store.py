@@ -82,7 +82,10 @@ class KeyStore:
                 connection.execute(_SCHEMA)
                 yield connection
         except (sqlite3.Error, OSError) as error:
-            raise StorageFailed(f"the keys in {self._path} cannot be used: {error}") from error
+            raise StorageFailed(
+                f"the keys in {self._path} cannot be used: {error}; restore a copy of the file "
+                "(docs/deploy.md), or move it away and make the keys anew"
+            ) from error
 
 
 def _scopes(stored: str) -> frozenset[KeyScope]:

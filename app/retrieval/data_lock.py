@@ -23,7 +23,10 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         data_dir.mkdir(parents=True, exist_ok=True)
         file = (data_dir / "lock").open("w")
     except OSError as error:
-        raise StorageFailed(f"DATA_DIR {data_dir}: {error.strerror}") from error
+        raise StorageFailed(
+            f"DATA_DIR {data_dir} cannot be written ({error.strerror}): let this user write there, "
+            "or name another directory"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

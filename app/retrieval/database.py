@@ -89,6 +89,13 @@ _ENVIRONMENT = frozenset(
 )
 
 
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_AFTER_DAMAGE = (
+    "restore a copy of it (docs/deploy.md), or move it away: the bundled documents are then "
+    "indexed anew, all others have to be sent again"
+)
+
+
 class Database:
     """One connection to read and one to write: in WAL mode a search need not wait for a write.
 
@@ -187,7 +194,8 @@ class Database:
         except OSError as error:
             raise StorageFailed(f"{self._path.parent}: {error.strerror}") from error
         except sqlite3.DatabaseError as error:
-            # Extended codes carry the primary one in their low byte.
-            if error.sqlite_errorcode & 0xFF not in _ENVIRONMENT:
+            code = error.sqlite_errorcode & 0xFF  # an extended code's low byte is the primary one
+            if code not in _ENVIRONMENT:
                 raise
-            raise StorageFailed(f"{self._path}: {error}") from error
+            remedy = f"; {_AFTER_DAMAGE}" if code in _DAMAGED else ""
+            raise StorageFailed(f"{self._path}: {error}{remedy}") from error

@@ -110,6 +110,20 @@ def test_what_cannot_be_written_now_is_written_with_the_next_call(
     assert spending(data_dir, days=1)[0].calls == 2
 
 
+def test_a_ledger_that_is_no_database_is_said_and_written_anew_once_it_is_moved(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / FILE_NAME).write_text("no database")
+    book = ledger()
+    with capture_logs() as logs, recording(tmp_path, book):
+        (tmp_path / FILE_NAME).rename(tmp_path / "damaged")
+        book.record(entry())
+
+    assert "the day's limit begins at 0" in logs[0]["event"]
+    assert logs[0]["reason"] == "file is not a database"
+    assert spending(tmp_path, days=1)[0].calls == 1
+
+
 def test_two_processes_may_record_at_once(tmp_path: Path) -> None:
     first, second = ledger(), ledger()
     with recording(tmp_path, first), recording(tmp_path, second):

@@ -256,7 +256,7 @@ async def test_a_data_directory_that_cannot_be_made(
 ) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(data_dir=tmp_path / "file", knowledge_dir=knowledge)
-    with pytest.raises(StorageFailed, match="DATA_DIR"):
+    with pytest.raises(StorageFailed, match="cannot be written"):
         async with KnowledgeBase.open(settings, embedder):
             pass
 

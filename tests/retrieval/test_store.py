@@ -104,8 +104,11 @@ def test_a_full_disk_is_a_clear_error_and_questions_are_still_answered(tmp_path:
 
 def test_a_file_that_is_no_database_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"\1" * 5_000)
-    with pytest.raises(StorageFailed, match="file is not a database"):
+    with pytest.raises(StorageFailed, match="file is not a database; restore a copy of it"):
         Store(tmp_path)
+    # As the message advises.
+    (tmp_path / FILE_NAME).rename(tmp_path / "damaged")
+    Store(tmp_path).close()
 
 
 def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -397,6 +397,9 @@ async def test_an_answer_of_haiku_is_a_failure_with_its_reason(
         (("--app", "--yes"), "--app needs a value"),
         (("--app", "-x"), "--app needs a value"),
         (("--app=-x",), "--app needs a value"),
+        # As "$APP" is where nobody set it: not the app of fly.toml.
+        (("--app", ""), "--app needs a value"),
+        (("--app=",), "--app needs a value"),
         (("--key", KEY), "unknown option --key"),
     ],
 )
