@@ -29,6 +29,8 @@ STARTUP_FAILED = 3
 AFTER_A_TURN_S = 5
 """For the search before a turn, and its last bytes: the total limit is for the models alone."""
 DAYS_OF_SPENDING = 31
+MOST_QUESTIONS = 100_000_000
+"""Of a kind; the columns have no room for more."""
 NEWER_HAIKU = "anthropic:claude-haiku-5-5"
 
 cli = typer.Typer(
@@ -139,9 +141,15 @@ async def _examine(settings: Settings) -> bool:
 
 @cli.command()
 def costs(
-    casual: Annotated[int, typer.Option(min=0, help="Questions of 50 + 100 tokens.")] = 10_000,
-    business: Annotated[int, typer.Option(min=0, help="Of 300 + 1,000 tokens.")] = 15_000,
-    complex_: Annotated[int, typer.Option("--complex", min=0, help="Of 500 + 2,000.")] = 5_000,
+    casual: Annotated[
+        int, typer.Option(min=0, max=MOST_QUESTIONS, help="Questions of 50 + 100 tokens.")
+    ] = 10_000,
+    business: Annotated[
+        int, typer.Option(min=0, max=MOST_QUESTIONS, help="Of 300 + 1,000 tokens.")
+    ] = 15_000,
+    complex_: Annotated[
+        int, typer.Option("--complex", min=0, max=MOST_QUESTIONS, help="Of 500 + 2,000.")
+    ] = 5_000,
     beside: Annotated[
         list[str] | None, typer.Option(help="Another model, as provider:name.")
     ] = None,

@@ -184,6 +184,14 @@ def _dollars(text: str) -> float:
     return amount
 
 
+def _output(text: str) -> Path:
+    # Looked for now: when the calls are paid for it is late.
+    path = Path(text)
+    if not path.parent.is_dir() or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no file in a folder that is there")
+    return path
+
+
 def main(given: Sequence[str] | None = None) -> int:
     """Run, and print the tables; 1 when it cannot."""
     parser = argparse.ArgumentParser(
@@ -191,8 +199,8 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--max-usd", type=_dollars, default=1.0, help="spend no more (default: 1)")
     parser.add_argument("--results", type=Path, help="a line a call; goes on with what is there")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--plot", type=Path, help="draw them there, as PNG")
+    parser.add_argument("--json", type=_output, help="write the figures there")
+    parser.add_argument("--plot", type=_output, help="draw them there, as PNG")
     parser.add_argument("--simulate", action="store_true", help=SIMULATED)
     arguments = parser.parse_args(given)
     name = "benchmark-SIMULATED.jsonl" if arguments.simulate else "benchmark.jsonl"

@@ -2,7 +2,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import MOST_QUESTIONS, cli
 from app.errors import ConfigurationError
 from app.llm.pricing import Price, PriceList
 from app.ops.costs import GUIDE_HAIKU, GUIDE_LLAMA, LISTED, SINGLE, Model, mix, models, report
@@ -118,6 +120,21 @@ async def test_the_command_takes_any_mix_and_shows_what_was_spent(
     assert spent.split()[1:] == [LLAMA, "1", "0", "0.000340", "0.000660"]
     assert "about 3,000 tokens to\nLlama and 2,500 to Haiku" in out
     assert "Saved is against Haiku for the tokens that Llama read" in out
+
+
+@pytest.mark.parametrize("count", [-1, MOST_QUESTIONS + 1])
+def test_a_count_out_of_bounds_is_refused(count: int) -> None:
+    refused = CliRunner().invoke(cli, ["costs", f"--casual={count}"])
+
+    assert refused.exit_code == 2
+    assert "--casual" in refused.output
+
+
+def test_the_columns_have_room_for_the_most() -> None:
+    lines = list(report([mix(*[MOST_QUESTIONS] * 3)], AT_THE_GUIDES_PRICES))
+
+    haiku = next(line for line in lines if line.startswith(f"  {HAIKU} ") and "$" in line)
+    assert haiku.split()[1:] == ["–", "$1,635,000.00", "$1,635,000.00"]
 
 
 async def test_a_ledger_that_cannot_be_read_is_named(tmp_path: Path) -> None:

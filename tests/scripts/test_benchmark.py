@@ -164,6 +164,18 @@ def test_nothing_is_asked_that_might_pass_the_limit(
     assert "stopped at $0.0000" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("upstream")  # which no call may reach
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_an_output_that_could_not_be_written_is_refused_before_anything_is_paid(
+    option: str, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (real.parent / "missing" / "figures", real.parent):
+        with pytest.raises(SystemExit):
+            benchmark.main(["--results", str(real), option, str(path)])
+        assert "is no file in a folder that is there" in capsys.readouterr().err
+    assert not real.exists()
+
+
 @pytest.mark.usefixtures("two_questions")
 def test_measured_and_simulated_calls_are_never_mixed(
     real: Path, capsys: pytest.CaptureFixture[str]
