@@ -1,9 +1,14 @@
 import re
 
 import httpx
+import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.chat.service import Search
 from app.errors import FailureKind
+from app.llm.provider import KeyState
+from app.ops.metrics import CallMetrics
 from tests.conftest import Serving
 from tests.test_cli import free_port
 from tests.upstream import Upstream, haiku_says, llama_says, status
@@ -50,6 +55,11 @@ async def test_what_prometheus_reads_is_what_the_ledger_holds(
     assert round(figures["zantara_saved_usd"], 6) == measured["saved_usd"]
     assert figures['zantara_circuit_state{ai="haiku",state="closed"}'] == 1
     assert figures['zantara_circuit_state{ai="haiku",state="open"}'] == 0
+    states = {
+        state: figures[f'zantara_key_state{{ai="llama-scout",state="{state}"}}']
+        for state in KeyState
+    }
+    assert sum(states.values()) == states[KeyState.UNKNOWN] + states[KeyState.VALID] == 1
     assert figures["zantara_index_ready"] == 1
     assert figures["zantara_documents"] == 31
     assert figures['zantara_retrieval_duration_seconds_count{degraded="false"}'] == 2
@@ -77,8 +87,10 @@ async def test_calls_are_measured_under_the_conventions_names_and_buckets(
     upstream.haiku(haiku_says("Due."))
     port = free_port()
     async with serving(metrics_port=port) as client, httpx.AsyncClient() as scraper:
-        for _ in range(2):
-            await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})
+        answer, _ = [
+            (await client.post("/chat", json={"message": "Quanto capitale per una PT PMA?"})).json()
+            for _ in range(2)
+        ]
         figures = samples((await scraper.get(f"http://127.0.0.1:{port}/metrics")).text)
 
     llama = (
@@ -98,6 +110,8 @@ async def test_calls_are_measured_under_the_conventions_names_and_buckets(
     assert figures[f'{duration}_count{{error_type="rate_limit",{llama}}}'] == 1
     assert figures[f'{duration}_count{{error_type="",{haiku}}}'] == 1
     assert figures[f"{first_chunk}_count{{{llama}}}"] == 1
+    seconds_to_first = figures[f"{first_chunk}_sum{{{llama}}}"]
+    assert seconds_to_first == pytest.approx(answer["ttft_ms"] / 1000, abs=0.0001)
     assert figures[f'{tokens}_sum{{{llama},gen_ai_token_type="input"}}'] == 500
     assert figures[f'{tokens}_sum{{{haiku},gen_ai_token_type="output"}}'] == 120
     # https://github.com/open-telemetry/semantic-conventions-genai, docs/gen-ai/gen-ai-metrics.md
@@ -135,3 +149,12 @@ async def test_calls_are_measured_under_the_conventions_names_and_buckets(
     }
     assert buckets(figures, duration) == buckets(figures, first_chunk) == seconds | {float("inf")}
     assert buckets(figures, tokens) == sizes | {float("inf")}
+
+
+def test_a_search_that_found_by_words_alone_is_told_apart() -> None:
+    registry = CollectorRegistry()
+    CallMetrics(registry).searched(Search(duration_s=0.25, passages=3, degraded=True))
+
+    name = "zantara_retrieval_duration_seconds_sum"
+    assert registry.get_sample_value(name, {"degraded": "true"}) == 0.25
+    assert registry.get_sample_value(name, {"degraded": "false"}) == 0
