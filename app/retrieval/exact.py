@@ -1,7 +1,7 @@
-"""Exact search by vector among some documents: what a narrow filter leaves.
+"""Exact search by vector: what is not too many to compare, and what a narrow filter leaves.
 
-Chroma's `where` costs 20 to 190 times the query; all of 100,000 vectors are
-compared in 7 ms here.
+One product of numpy's takes 0.05 to 0.13 µs a vector; Chroma 1.4 ms a collection of 3,333, and
+20 to 190 times that with a `where`.
 """
 
 import threading
@@ -11,8 +11,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from app.retrieval.document_cache import Visible
 from app.retrieval.embedder import Vectors
-from app.retrieval.records import Change, Neighbour, StoredVector
+from app.retrieval.records import POSITION_BITS, Change, StoredVector
 from app.retrieval.store import Store
 
 # Gathering rows costs some times as much a row as passing over them in order.
@@ -27,27 +28,42 @@ class ExactIndex:
         self._lock = threading.Lock()
         self._languages: dict[str, _Rows] | None = None
 
+    def load(self) -> None:
+        """Read the vectors, so that the first question need not wait: some 20 µs each."""
+        with self._lock:
+            self._loaded()
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many vectors each language has; none before they are read. Does not block."""
+        languages = self._languages or {}
+        return [rows.count for rows in list(languages.values())]
+
+    def size(self, language: str) -> int:
+        """How many vectors are compared for a language."""
+        with self._lock:
+            rows = self._loaded().get(language)
+            return rows.count if rows else 0
+
     def search(
         self,
         vector: Vectors,
         limit: int,
-        document_ids: Collection[str],
+        visible: Visible,
+        languages: Collection[str],
         translations: Mapping[str, Vectors] = MappingProxyType({}),
-    ) -> dict[str, list[Neighbour]]:
-        """For each language its chunks nearest to `vector`, or to the translation's into it.
+    ) -> dict[str, list[int]]:
+        """For each of the languages the chunks nearest to `vector`, or to the translation's into it.
 
-        At most `limit` each, nearest first, from these documents alone.
+        At most `limit` each, nearest first, of the visible documents.
         """
         with self._lock:
-            if self._languages is None:
-                self._languages = {}
-                for page in self._store.all_vectors():
-                    self._add(page)
             found = {
-                language: rows.search(translations.get(language, vector), limit, document_ids)
-                for language, rows in sorted(self._languages.items())
+                language: rows.search(translations.get(language, vector), limit, visible)
+                for language, rows in sorted(self._loaded().items())
+                if language in languages
             }
-        return {language: neighbours for language, neighbours in found.items() if neighbours}
+        return {language: chunk_ids for language, chunk_ids in found.items() if chunk_ids}
 
     def apply(self, change: Change) -> None:
         """Follow a change of the store."""
@@ -57,17 +73,26 @@ class ExactIndex:
             for partition, chunk_ids in change.removed.items():
                 if rows := self._languages.get(partition.language):
                     rows.remove(chunk_ids)
-            self._add(change.added)
+            self._add(self._languages, change.added)
             if any(rows.mostly_dead for rows in self._languages.values()):
                 self._languages = None
 
-    def _add(self, vectors: Iterable[StoredVector]) -> None:
-        assert self._languages is not None
+    def _loaded(self) -> "dict[str, _Rows]":
+        """All that the store holds; the caller holds the lock."""
+        if self._languages is None:
+            languages: dict[str, _Rows] = {}
+            for page in self._store.all_vectors():
+                self._add(languages, page)
+            self._languages = languages
+        return self._languages
+
+    @staticmethod
+    def _add(languages: "dict[str, _Rows]", vectors: Iterable[StoredVector]) -> None:
         by_language: dict[str, list[StoredVector]] = {}
         for row in vectors:
             by_language.setdefault(row.partition.language, []).append(row)
         for language, members in by_language.items():
-            self._languages.setdefault(language, _Rows(len(members[0].vector))).add(members)
+            languages.setdefault(language, _Rows(len(members[0].vector))).add(members)
 
 
 class _Rows:
@@ -76,51 +101,56 @@ class _Rows:
     _DEAD = -1
 
     def __init__(self, dimension: int) -> None:
-        self._count = 0
+        self.count = 0
         self._living: dict[int, int] = {}
         self._matrix = np.empty((0, dimension), dtype=np.float32)
         self._ids: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self._documents: NDArray[np.int32] = np.empty(0, dtype=np.int32)
-        self._numbers: dict[str, int] = {}
+        # Each document's place here, by the number that its chunks' ids begin with.
+        self._places: dict[int, int] = {}
+        self._chunks_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     @property
     def mostly_dead(self) -> bool:
-        return self._count > 1_000 and len(self._living) < self._count // 2
+        return self.count > 1_000 and len(self._living) < self.count // 2
 
     def add(self, rows: list[StoredVector]) -> None:
         # Read from the store a moment ago, they may be here already.
         rows = [row for row in rows if row.chunk_id not in self._living]
-        start, end = self._count, self._count + len(rows)
+        start, end = self.count, self.count + len(rows)
         if end > len(self._ids):
             self._grow(max(end, 2 * len(self._ids)))
         for i, row in enumerate(rows, start):
+            number = row.chunk_id >> POSITION_BITS
             self._matrix[i] = row.vector
             self._ids[i] = row.chunk_id
-            self._documents[i] = self._numbers.setdefault(row.document_id, len(self._numbers))
+            self._documents[i] = self._places.setdefault(number, len(self._places))
             self._living[row.chunk_id] = i
-        self._count = end
+        self._chunks_of = np.fromiter(self._places, np.int64) << POSITION_BITS
+        self.count = end
 
     def remove(self, chunk_ids: Collection[int]) -> None:
         gone = [self._living.pop(i) for i in chunk_ids if i in self._living]
         self._documents[gone] = self._DEAD
 
-    def search(self, vector: Vectors, limit: int, document_ids: Collection[str]) -> list[Neighbour]:
-        wanted = np.zeros(len(self._numbers) + 1, dtype=bool)  # the last is for dead rows
-        wanted[[n for n in map(self._numbers.get, document_ids) if n is not None]] = True
-        rows = np.flatnonzero(wanted[self._documents[: self._count]])
-        if len(rows) < _GATHER_BELOW * self._count:
+    def search(self, vector: Vectors, limit: int, visible: Visible) -> list[int]:
+        # The last is for dead rows.
+        wanted = np.append(visible.mask(self._chunks_of), False)
+        rows = np.flatnonzero(wanted[self._documents[: self.count]])
+        if len(rows) < _GATHER_BELOW * self.count:
             scores = self._matrix[rows] @ vector
         else:
-            scores = (self._matrix[: self._count] @ vector)[rows]
+            scores = (self._matrix[: self.count] @ vector)[rows]
+        ids = self._ids[rows]
         if len(rows) > limit:
-            best = np.argpartition(-scores, limit)[:limit]
-            rows, scores = rows[best], scores[best]
-        order = np.lexsort((self._ids[rows], -scores))
-        return [Neighbour(int(self._ids[rows[i]]), float(scores[i])) for i in order]
+            near = scores >= np.partition(scores, -limit)[-limit]
+            ids, scores = ids[near], scores[near]
+        nearest: list[int] = ids[np.lexsort((ids, -scores))].tolist()
+        return nearest[:limit]
 
     def _grow(self, capacity: int) -> None:
         for name in ("_matrix", "_ids", "_documents"):
             old = getattr(self, name)
             new = np.empty((capacity, *old.shape[1:]), dtype=old.dtype)
-            new[: self._count] = old[: self._count]
+            new[: self.count] = old[: self.count]
             setattr(self, name, new)

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from app.errors import ConfigurationError, IndexNotReady, VectorsUnavailable
+from app.errors import ConfigurationError, IndexNotReady, StorageFailed, VectorsUnavailable
 from app.events import Passage, Section
 from app.retrieval import chroma_client, ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
@@ -339,8 +339,8 @@ class KnowledgeBase:
         """Load what the first question would otherwise wait for."""
         try:
             self._dense.warm()
-        except VectorsUnavailable as error:
-            logger.warning("searching by words alone: %s", error)
+        except (StorageFailed, VectorsUnavailable) as error:
+            logger.warning("not loaded before the first question: %s", error)
 
     async def _close(self) -> None:
         self._closing.set()

@@ -206,13 +206,6 @@ class Store:
         visible = self.documents.visible(scope)
         return self._lexical.search(question, limit, languages, visible, terms)
 
-    def document_ids(self, scope: Scope) -> list[str]:
-        """The documents within a scope."""
-        condition, parameters = scope.condition()
-        query = f"SELECT d.id FROM documents d WHERE {condition}"  # noqa: S608  # placeholders
-        with self._database.read() as connection:
-            return [row[0] for row in connection.execute(query, parameters)]
-
     def document(self, document_id: str) -> Document | None:
         """A whole document; its chunks' offsets are characters of its `text`."""
         with self._database.read() as connection:

@@ -116,8 +116,8 @@ class VectorIndex:
         limit: int,
         scope: Scope,
         translations: Mapping[str, Vectors] = MappingProxyType({}),
-    ) -> dict[str, list[Neighbour]]:
-        """For each language its chunks nearest to `vector`, or to the translation's into it.
+    ) -> dict[str, list[int]]:
+        """For each language the chunks nearest to `vector`, or to the translation's into it.
 
         At most `limit` each, nearest first. Of the scope only whole partitions are heeded.
         """
@@ -129,9 +129,9 @@ class VectorIndex:
                     nearest = _nearest(collection, asked, limit)
                     found.setdefault(partition.language, []).extend(nearest)
         return {
-            language: sorted(neighbours, key=lambda n: (-n.similarity, n.chunk_id))[:limit]
-            for language, neighbours in sorted(found.items())
-            if neighbours
+            language: [n.chunk_id for n in sorted(nearest, key=_nearest_first)[:limit]]
+            for language, nearest in found.items()
+            if nearest
         }
 
     def add(self, rows: Iterable[StoredVector]) -> None:
@@ -250,6 +250,10 @@ def _nearest(collection: "ChromaCollection", vector: Vectors, limit: int) -> lis
         Neighbour(int(chunk_id), 1.0 - distance)
         for chunk_id, distance in zip(found["ids"][0], found["distances"][0], strict=True)
     ]
+
+
+def _nearest_first(neighbour: Neighbour) -> tuple[float, int]:
+    return -neighbour.similarity, neighbour.chunk_id
 
 
 def _name_of(partition: Partition) -> str:

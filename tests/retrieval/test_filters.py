@@ -133,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for i in range(DOCUMENTS):
         world.put(f"doc-{i}")
         if i == DOCUMENTS // 2:
-            world.exact.search(world.vector(), 1, ["doc-0"])  # from here on it follows
+            world.exact.size("en")  # from here on it follows
     index.reconcile(store.chunk_ids, store.stored_vectors)
     world.indexed = True
     for _ in range(CHANGES):
@@ -157,19 +157,21 @@ def test_row_5_nothing_leaks_and_nothing_is_kept_back(world: World) -> None:
         by_words = world.store.search_words(" ".join(WORDS), ALL, scope)
         assert set(by_words) == expected
         assert world.store.passages(list(passages), scope).keys() == expected
-        by_vector = world.exact.search(world.vector(), ALL, world.store.document_ids(scope))
-        assert {n.chunk_id for nearest in by_vector.values() for n in nearest} == expected
+        within = world.store.documents.visible(scope)
+        by_vector = world.exact.search(world.vector(), ALL, within, LANGUAGES)
+        assert {i for nearest in by_vector.values() for i in nearest} == expected
         for language, nearest in by_vector.items():
-            assert {passages[n.chunk_id].language for n in nearest} == {language}
+            assert {passages[i].language for i in nearest} == {language}
         if not scope.picks_documents and round_ % 10 == 0:
             found = world.index.search(world.vector(), 20, scope)
-            assert {n.chunk_id for nearest in found.values() for n in nearest} <= expected
+            assert {i for nearest in found.values() for i in nearest} <= expected
             assert found.keys() == {passages[i].language for i in expected}
 
 
 def test_a_change_leaves_every_index_as_if_it_were_built_afresh(world: World) -> None:
     assert world.index.reconcile(world.store.chunk_ids, world.store.stored_vectors) == 0
-    vector, names = world.vector(), list(world.documents)
-    assert world.exact.search(vector, ALL, names) == ExactIndex(world.store).search(
-        vector, ALL, names
-    )
+    vector, afresh = world.vector(), ExactIndex(world.store)
+    visible = world.store.documents.visible(Scope(SearchFilters(), frozenset(GROUPS)))
+    found = world.exact.search(vector, ALL, visible, LANGUAGES)
+    assert found == afresh.search(vector, ALL, visible, LANGUAGES)
+    assert found.keys() == set(LANGUAGES)

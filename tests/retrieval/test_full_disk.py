@@ -10,6 +10,7 @@ from string import ascii_lowercase
 import pytest
 
 from app.errors import StorageFailed
+from app.retrieval import dense
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, VISA, MadeUpEmbedder, write
@@ -43,8 +44,14 @@ def fill(path: Path, leave: int) -> None:
 
 @pytest.mark.parametrize("left", [100_000, 2 * MEGABYTE])
 async def test_a_full_disk_is_told_and_questions_are_answered_and_it_recovers(
-    small_disk: Path, knowledge: Path, tmp_path: Path, left: int
+    small_disk: Path,
+    knowledge: Path,
+    tmp_path: Path,
+    left: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Chroma's files are on the disk, the vectors of few passages in memory.
+    monkeypatch.setattr(dense, "EXACT_UP_TO", 0)
     write(knowledge, "visa.md", VISA)
     draw = random.Random(56)
     for i in range(60):

