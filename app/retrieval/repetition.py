@@ -3,6 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from string import digits
 from typing import NamedTuple
 
 from app.events import Passage
@@ -40,14 +42,30 @@ class _Words(NamedTuple):
         return 2 * common >= _ALIKE * (self.counts.total() + other.counts.total())
 
 
+class _Said:
+    """A passage's text; its words are counted when its digits alone do not tell it apart."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        # The same numbers have the same digits: ten counts take a tenth of finding the words.
+        self._digits = tuple(map(text.count, digits))
+
+    @cached_property
+    def _words(self) -> _Words:
+        return _Words.of(self._text)
+
+    def says_the_same(self, other: "_Said") -> bool:
+        return self._digits == other._digits and self._words.says_the_same(other._words)
+
+
 def without_copies(passages: Iterable[Passage]) -> Iterator[Passage]:
     """The passages, best first, without those that say what an earlier one says.
 
     Passages with other numbers or another negation are never taken for the same.
     """
-    said: list[_Words] = []
+    said: list[_Said] = []
     for passage in passages:
-        words = _Words.of(passage.text)
-        if not any(words.says_the_same(earlier) for earlier in said):
-            said.append(words)
+        this = _Said(passage.text)
+        if not any(map(this.says_the_same, said)):
+            said.append(this)
             yield passage
