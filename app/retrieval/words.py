@@ -12,9 +12,10 @@ _WORD = re.compile(r"[^\W_]+")
 
 def fold(text: str) -> list[str]:
     """Words without case and accents."""
-    folded = "".join(
-        c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
-    )
+    folded = text.casefold()
+    if not folded.isascii():
+        decomposed = unicodedata.normalize("NFKD", folded)
+        folded = "".join(c for c in decomposed if not unicodedata.combining(c))
     return _WORD.findall(folded)
 
 
