@@ -39,7 +39,9 @@ CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes
 -- What scopes ask for: the rows of the table, each with the text's beginning, fill a page each.
 CREATE INDEX IF NOT EXISTS scopes
     ON documents (id, language, access, collection, effective_date);
-CREATE INDEX IF NOT EXISTS chunks_of_document ON chunks (document_id);
+CREATE INDEX IF NOT EXISTS sections ON chunks (document_id, section, position);
+-- An earlier version's, which the one above stands in for.
+DROP INDEX IF EXISTS chunks_of_document;
 CREATE INDEX IF NOT EXISTS explanations ON chunks (document_id, position)
     WHERE kind = 'explanation';
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
