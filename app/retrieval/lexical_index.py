@@ -10,7 +10,7 @@ rare in a language only because it is another's tells nothing.
 import math
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from app.retrieval.words import fold, shorten, tokens
 _MAX_SHARE = 0.02
 _MAX_HOLDERS = 500
 _HOLDERS_KEPT = 10_000
-# Of lists of a term's passages, 12 bytes a passage: read from SQLite it takes 1 µs.
+# Of lists of a term's passages, 12 bytes a passage: read from SQLite it takes 0.4 µs.
 _POSTINGS_KEPT_BYTES = 32 * 1024 * 1024
 
 # How soon another occurrence of a word in a passage tells no more (k1): the customary value.
@@ -155,11 +155,12 @@ def _best(postings: Iterable[Postings], passages: int, visible: Visible, limit: 
 def _occurrences(connection: sqlite3.Connection, term: str) -> NDArray[np.int64]:
     """A chunk id for each time that the word occurs, or for each passage with the phrase."""
     if " " in term:
-        query = "SELECT rowid FROM words WHERE words MATCH ?"
-        found = connection.execute(query, (f'"{term}"',))
+        query, value = "SELECT group_concat(rowid) FROM words WHERE words MATCH ?", f'"{term}"'
     else:
-        found = connection.execute("SELECT doc FROM occurrences WHERE term = ?", (term,))
-    return np.fromiter(chain.from_iterable(found), np.int64)
+        query, value = "SELECT group_concat(doc) FROM occurrences WHERE term = ?", term
+    # As one text: handed to Python row by row they take two and a half times as long.
+    (found,) = connection.execute(query, (value,)).fetchone()
+    return np.fromstring(found, np.int64, sep=",") if found else np.empty(0, np.int64)
 
 
 def _kept(language: str, text: str) -> str:
