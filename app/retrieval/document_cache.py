@@ -23,18 +23,29 @@ _SCOPES = 64
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """`explained_from` is the position of the first chunk that explains, if one does."""
+    """`explained_from` is the position of the first chunk that explains, if one does.
+
+    `topic` is its id without the folder of its language; empty when it lies in none.
+    """
 
     number: int
     id: str
     language: str
     jurisdiction: Jurisdiction | None
     explained_from: int | None
+    topic: str
 
     def explains(self, chunk_id: int) -> bool:
         """Whether the chunk, one of this document's, is of the kind `explanation`."""
         position = chunk_id & ((1 << POSITION_BITS) - 1)
         return self.explained_from is not None and position >= self.explained_from
+
+
+def topic_of(document_id: str, language: str) -> str:
+    """What documents in several languages share; see `RankedDocument`."""
+    parts = document_id.split("/")
+    rest = [part for part in parts if part != language]
+    return "/".join(rest) if len(rest) < len(parts) else ""
 
 
 class Visible:
@@ -94,7 +105,12 @@ class DocumentCache:
             )
             return {
                 first >> POSITION_BITS: RankedDocument(
-                    first >> POSITION_BITS, name, language, jurisdiction, explained.get(name)
+                    first >> POSITION_BITS,
+                    name,
+                    language,
+                    jurisdiction,
+                    explained.get(name),
+                    topic_of(name, language),
                 )
                 for first, name, language, jurisdiction in rows
                 if first is not None

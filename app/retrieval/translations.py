@@ -5,7 +5,8 @@ A folder named by its language holds translations: `it/pt-pma-setup` and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import NamedTuple
 
 from app.retrieval.document_cache import RankedDocument
 
@@ -13,8 +14,7 @@ from app.retrieval.document_cache import RankedDocument
 _DEMOTION = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A chunk that was found, with its scores as a `Passage` has them."""
 
     chunk_id: int
@@ -32,20 +32,14 @@ def prefer_one_version(candidates: Sequence[Candidate], language: str | None) ->
     """
     kept: dict[str, str] = {}
     for candidate in candidates:
-        topic = _topic(candidate.document)
-        if topic and (topic not in kept or candidate.document.language == language):
-            kept[topic] = candidate.document.language
+        document = candidate.document
+        topic = document.topic
+        if topic and (topic not in kept or document.language == language):
+            kept[topic] = document.language
     ranked = [
         candidate
-        if kept.get(_topic(candidate.document)) in (None, candidate.document.language)
-        else replace(candidate, score=candidate.score * _DEMOTION)
+        if kept.get(candidate.document.topic) in (None, candidate.document.language)
+        else candidate._replace(score=candidate.score * _DEMOTION)
         for candidate in candidates
     ]
-    return sorted(ranked, key=lambda candidate: -candidate.score)
-
-
-def _topic(document: RankedDocument) -> str:
-    """The document's id without its language folder; empty when it has none."""
-    parts = document.id.split("/")
-    rest = [part for part in parts if part != document.language]
-    return "/".join(rest) if len(rest) < len(parts) else ""
+    return sorted(ranked, key=attrgetter("score"), reverse=True)

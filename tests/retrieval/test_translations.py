@@ -1,9 +1,10 @@
-from app.retrieval.document_cache import RankedDocument
+from app.retrieval.document_cache import RankedDocument, topic_of
 from app.retrieval.translations import Candidate, prefer_one_version
 
 
 def passage(document_id: str, language: str, score: float) -> Candidate:
-    return Candidate(0, RankedDocument(0, document_id, language, None, None), score)
+    topic = topic_of(document_id, language)
+    return Candidate(0, RankedDocument(0, document_id, language, None, None, topic), score)
 
 
 def order(candidates: list[Candidate], language: str | None) -> list[str]:
