@@ -15,7 +15,7 @@ from app.events import Message
 from app.llm.turn import Begun
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
-from app.retrieval.language import question_language
+from app.retrieval.language import soon_question_language
 
 Rewriting = asyncio.Task[dict[str, str]]
 
@@ -47,7 +47,7 @@ class Lookup:
         question = messages[-1].content
         # When it was rewritten, a search for it had not found the answer.
         if known := self._remembered(messages):
-            language = await asyncio.to_thread(question_language, question)
+            language = await soon_question_language(question)
             return await search(known.get(language or "en", question), known)
         async with self._rewriting(messages, begun) as rewriting:
             found = await search(question)

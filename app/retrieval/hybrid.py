@@ -5,12 +5,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 import numpy as np
 
 from app.errors import VectorsUnavailable
 from app.events import Passage
-from app.retrieval.dense import DenseResult, DenseSearch
+from app.retrieval.dense import Asked, DenseSearch
 from app.retrieval.filters import Scope
 from app.retrieval.fusion import reciprocal_rank_fusion
 from app.retrieval.passage_weights import weighing
@@ -54,29 +55,44 @@ class HybridSearch:
 
     async def search(self, question: Question, scope: Scope, limit: int) -> Found:
         """The `limit` best, best first; without the dense half when that fails."""
-        dense, by_words = await asyncio.gather(
-            self._by_meaning(question, scope),
-            asyncio.to_thread(self._by_words, question, scope),
-        )
-        if dense and dense.small_talk:
+        by_words = None
+        if self._dense.waits(question.text, scope, question.meanings):
+            asked, by_words = await asyncio.gather(
+                self._ask(question, scope), asyncio.to_thread(self._by_words, question, scope)
+            )
+        else:
+            asked = await self._ask(question, scope)
+        if asked and asked.small_talk:
             return Found(small_talk=True)
-        by_meaning = dense.rankings if dense else ()
-        candidates = self._candidates(question, by_meaning, by_words, scope)
-        best = candidates[0].chunk_id if candidates else None
-        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (*by_meaning, *by_words))
-        ordered = prefer_one_version(candidates, question.language)
-        return Found(
-            await asyncio.to_thread(self._passages, ordered, scope, limit),
-            degraded=dense is None,
-            confident=agreeing >= _AGREEING,
-        )
+        # One thread for all that is left: each handing over costs as much as some of the steps.
+        return await asyncio.to_thread(self._found, question, scope, limit, asked, by_words)
 
-    async def _by_meaning(self, question: Question, scope: Scope) -> DenseResult | None:
+    async def _ask(self, question: Question, scope: Scope) -> Asked | None:
         try:
-            return await self._dense.search(question.text, _CANDIDATES, scope, question.meanings)
+            return await self._dense.ask(question.text, _CANDIDATES, scope, question.meanings)
         except VectorsUnavailable as error:
             logger.warning("searched by words alone: %s", error)
             return None
+
+    def _found(
+        self,
+        question: Question,
+        scope: Scope,
+        limit: int,
+        asked: Asked | None,
+        by_words: Sequence[Sequence[int]] | None,
+    ) -> Found:
+        by_meaning = self._dense.rankings(asked, _CANDIDATES, scope) if asked else []
+        if by_words is None:
+            by_words = self._by_words(question, scope)
+        candidates = self._candidates(question, by_meaning, by_words, scope)
+        best = candidates[0].chunk_id if candidates else None
+        agreeing = sum(best in ranking[:_AGREED_RANK] for ranking in (*by_meaning, *by_words))
+        return Found(
+            self._passages(prefer_one_version(candidates, question.language), scope, limit),
+            degraded=asked is None,
+            confident=agreeing >= _AGREEING,
+        )
 
     def _by_words(self, question: Question, scope: Scope) -> list[list[int]]:
         """A ranking for each version of the question."""
@@ -114,7 +130,7 @@ class HybridSearch:
                 score = _DENSE_WEIGHT * parts[0] + parts[1]
                 weight = weigh(document.jurisdiction, explains=document.explains(chunk_id))
                 found.append(Candidate(chunk_id, document, score * weight, *parts))
-        return sorted(found, key=lambda candidate: -candidate.score)
+        return sorted(found, key=attrgetter("score"), reverse=True)
 
     def _passages(self, candidates: Sequence[Candidate], scope: Scope, limit: int) -> list[Passage]:
         """The passages of the first candidates that say something of their own."""

@@ -27,7 +27,7 @@ from app.retrieval.hybrid import HybridSearch
 from app.retrieval.index_keeper import DIRECTORY
 from app.retrieval.ingest import Ingester, Stopped
 from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
-from app.retrieval.language import question_language
+from app.retrieval.language import question_language, soon_question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.question import Question
 from app.retrieval.records import Stats
@@ -197,7 +197,7 @@ class KnowledgeBase:
         if not question:
             return SearchResult(())
         plain = {code: text for code in translations if (text := _plain(translations[code]))}
-        language = await asyncio.to_thread(question_language, question)
+        language = await soon_question_language(question)
         scope = Scope(filters or SearchFilters(), groups)
         found = await self._hybrid.search(Question(question, language, plain), scope, top_k)
         return SearchResult(

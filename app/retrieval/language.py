@@ -1,5 +1,6 @@
 """Which of our three languages a text is in."""
 
+import asyncio
 from functools import cache
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
@@ -23,6 +24,13 @@ def question_language(question: str) -> str | None:
     """None when the question is too short to tell."""
     language, probability = _classify(question)
     return language if probability >= _SURE else None
+
+
+async def soon_question_language(question: str) -> str | None:
+    """As `question_language`, for the event loop: once it is loaded, 0.04 to 0.3 ms of it."""
+    if _identifier.cache_info().currsize:
+        return question_language(question)
+    return await asyncio.to_thread(question_language, question)
 
 
 def _classify(text: str) -> tuple[str, float]:

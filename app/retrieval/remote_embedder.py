@@ -1,7 +1,6 @@
 """Text into vectors, by any server that speaks OpenAI's embeddings API."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import httpx
 import msgspec
@@ -10,7 +9,6 @@ import numpy as np
 from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Vectors
 
-CACHED_QUESTIONS = 1_024
 # Well below the 300,000 tokens that OpenAI takes at once, and the seconds that a small server has.
 BATCH = 32
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -43,11 +41,11 @@ class RemoteEmbedder:
             follow_redirects=False,
             trust_env=False,
         )
-        self._embed_query = lru_cache(CACHED_QUESTIONS)(self._embed_afresh)
 
     def embed_query(self, text: str) -> Vectors:
-        """One question, shape `(dimension,)`, read-only; the last thousand are remembered."""
-        return self._embed_query(text)
+        """One question, shape `(dimension,)`."""
+        vector: Vectors = self._embed([text])[0]
+        return vector
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages, shape `(len(texts), dimension)`, in the order given."""
@@ -60,11 +58,6 @@ class RemoteEmbedder:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-    def _embed_afresh(self, text: str) -> Vectors:
-        vector: Vectors = self._embed([text])[0]
-        vector.setflags(write=False)
-        return vector
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         answer = self._ask({"model": self._model, "input": list(texts), "encoding_format": "float"})

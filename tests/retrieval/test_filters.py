@@ -133,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for i in range(DOCUMENTS):
         world.put(f"doc-{i}")
         if i == DOCUMENTS // 2:
-            world.exact.size("en")  # from here on it follows
+            world.exact.load()  # from here on it follows
     index.reconcile(store.chunk_ids, store.stored_vectors)
     world.indexed = True
     for _ in range(CHANGES):
@@ -158,7 +158,7 @@ def test_row_5_nothing_leaks_and_nothing_is_kept_back(world: World) -> None:
         assert set(by_words) == expected
         assert world.store.passages(list(passages), scope).keys() == expected
         within = world.store.documents.visible(scope)
-        by_vector = world.exact.search(world.vector(), ALL, within, LANGUAGES)
+        by_vector = world.exact.search(world.vector(), ALL, within)
         assert {i for nearest in by_vector.values() for i in nearest} == expected
         for language, nearest in by_vector.items():
             assert {passages[i].language for i in nearest} == {language}
@@ -172,6 +172,6 @@ def test_a_change_leaves_every_index_as_if_it_were_built_afresh(world: World) ->
     assert world.index.reconcile(world.store.chunk_ids, world.store.stored_vectors) == 0
     vector, afresh = world.vector(), ExactIndex(world.store)
     visible = world.store.documents.visible(Scope(SearchFilters(), frozenset(GROUPS)))
-    found = world.exact.search(vector, ALL, visible, LANGUAGES)
-    assert found == afresh.search(vector, ALL, visible, LANGUAGES)
+    found = world.exact.search(vector, ALL, visible)
+    assert found == afresh.search(vector, ALL, visible)
     assert found.keys() == set(LANGUAGES)

@@ -51,13 +51,6 @@ def test_vectors_come_back_in_their_order_at_unit_length(
     assert server.keys[0] == "Bearer secret-key"
 
 
-def test_a_question_is_asked_for_once(server: EmbeddingsServer) -> None:
-    with remote(server) as embedder:
-        assert (embedder.embed_query("Wie?") == embedder.embed_query("Wie?")).all()
-
-    assert len(server.bodies) == 1
-
-
 def rows(*vectors: list[float]) -> Response:
     return JSONResponse({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
 

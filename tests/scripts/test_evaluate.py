@@ -59,7 +59,7 @@ class NoVectors:
 
 
 class WordsAlone(DenseSearch):
-    async def search(self, *_: object, **__: object) -> NoReturn:
+    async def ask(self, *_: object, **__: object) -> NoReturn:
         raise VectorsUnavailable("searched by words alone")
 
 
