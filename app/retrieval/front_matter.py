@@ -2,16 +2,29 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Any
 
 import frontmatter
 import yaml
+from frontmatter.default_handlers import YAMLHandler
 
 from app.errors import DocumentRejected
 
 _BLOCK = re.compile(r"---[ \t]*\n(?=[A-Za-z_]+[ \t]*:).{0,16000}?\n---[ \t]*(?:\n|\Z)", re.S)
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_NOTHING = ("", "~", "null")
+
+
+class _AsWritten(YAMLHandler):
+    """Every value as the text that it is.
+
+    What YAML would make of it is hostile: mappings merged into mappings fill any memory from
+    five hundred characters, and numbers have no bound.
+    """
+
+    def load(self, fm: str, **_: Any) -> Any:
+        return super().load(fm, Loader=yaml.CBaseLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +64,20 @@ def read(text: str) -> FrontMatter:
 
 def _metadata(front_matter: str) -> dict[str, Any]:
     try:
-        metadata, _ = frontmatter.parse(front_matter)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        # ValueError: YAML has a date type, and 2025-02-30 is none.
+        metadata, _ = frontmatter.parse(front_matter, handler=_AsWritten())
+    except (yaml.YAMLError, RecursionError) as error:
         reason = str(error).replace("\n", " ")
         raise DocumentRejected(f"front matter is not YAML: {reason:.200}") from error
     return metadata
 
 
 def _string(metadata: dict[str, Any], key: str) -> str | None:
-    value = metadata.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str | int | float):
+    value = metadata.get(key, "")
+    if not isinstance(value, str):
         raise DocumentRejected(f"front matter: {key} is not a text")
     # One line, so that it can stand in a prompt and in a log.
-    return " ".join(str(value).split()) or None
+    line = " ".join(value.split())
+    return None if line in _NOTHING else line
 
 
 def _language(metadata: dict[str, Any]) -> str | None:
@@ -87,12 +98,8 @@ def _uri(metadata: dict[str, Any]) -> str | None:
 
 
 def _date(metadata: dict[str, Any], key: str) -> str | None:
-    value = metadata.get(key)
-    if value is None:
-        return None
-    if isinstance(value, date):
-        return value.isoformat()[:10]
+    written = _string(metadata, key)
     try:
-        return date.fromisoformat(str(value)).isoformat()
+        return written and datetime.fromisoformat(written).date().isoformat()
     except ValueError as error:
         raise DocumentRejected(f"front matter: {key} is not a date like 2025-06-30") from error

@@ -24,6 +24,14 @@ def test_front_matter_is_read() -> None:
     assert loaded.text[loaded.body_start :] == "Body.\n"
 
 
+def test_what_front_matter_says_is_the_text_that_stands_there() -> None:
+    number = "0x" + "f" * 5000  # too long for Python to write down as a number
+    said = load(f"---\ntitle: {number}\nsource: 007\nuri: ~\nchecked: 2026-11-22T10:00:00\n---\nB.")
+    assert (said.title, said.source, said.uri) == (number[:300], "007", None)
+    assert said.checked == "2026-11-22"
+    assert load("---\ntitle: Yes\nlanguage: no\nunread: 1:1.5\n---\nB.").language == "no"
+
+
 def test_without_front_matter_title_and_language_come_from_the_text() -> None:
     loaded = load(f"# Società\n\n{ITALIAN}\n")
     assert (loaded.title, loaded.language, loaded.body_start) == ("Società", "it", 0)
@@ -59,7 +67,7 @@ def test_text_is_normalised() -> None:
         (b"text \x01\x02\x03\x04 text", "holds binary data"),
         (b"---\ntitle: [\n---\ntext", "front matter is not YAML"),
         (b"---\ntitle: " + b"[" * 5000 + b"\n---\ntext", "front matter is not YAML"),
-        (b"---\neffective_date: 2025-02-30\n---\ntext", "front matter is not YAML"),
+        (b"---\neffective_date: 2025-02-30\n---\ntext", "effective_date is not a date"),
         (b"---\neffective_date: soon\n---\ntext", "effective_date is not a date"),
         (b"---\ntitle: {a: b}\n---\ntext", "title is not a text"),
         (b"---\nlanguage: '?'\n---\ntext", "language is not a code"),

@@ -64,6 +64,12 @@ def laughs() -> str:
     return f"<!DOCTYPE d [{declared}]>{_body('&a9;')}"
 
 
+def merged(levels: int = 7) -> str:
+    """Front matter of mappings merged into mappings: half a million of them."""
+    lines = [f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 9)}]}}" for n in range(1, levels)]
+    return "\n".join(["---", "title: Laughs", "m0: &m0 {ha: ha}", *lines, "---", "# Laughs", ""])
+
+
 def external(address: str) -> str:
     """An entity that stands at an address."""
     return f'<!DOCTYPE d [<!ENTITY x SYSTEM "{address}">]>{_body("&x;")}'

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from app.errors import DocumentRejected
+from app.retrieval import front_matter
 from app.retrieval.reader import Reader
 from app.retrieval.sources import Source, survey
 from tests.conftest import Serving
@@ -61,6 +63,17 @@ def test_row_12_a_bomb_is_refused_in_one_line_and_the_next_file_is_read(
     assert "\n" not in str(refused.value)
     assert "passwd" not in str(refused.value)
     assert "E33G" in reader.prepare(SOUND, "sound.json").loaded.text
+
+
+def test_row_12_laughs_in_front_matter_take_no_memory() -> None:
+    # Read in the service itself, where no child's bounds hold.
+    laughs = bombs.merged()
+    tracemalloc.start()
+    try:
+        assert front_matter.read(laughs).title == "Laughs"
+        assert tracemalloc.get_traced_memory()[1] < bombs.MEGABYTE
+    finally:
+        tracemalloc.stop()
 
 
 async def test_row_12_nothing_is_fetched_for_a_file(reader: Reader) -> None:
