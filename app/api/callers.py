@@ -71,14 +71,23 @@ def is_at_machine(request: HTTPConnection) -> bool:
     """Whether the caller sits at this machine.
 
     A proxy on this machine speaks for others. So may a browser here, for a page that had its
-    own host's name lead to this address: the request then bears that name.
+    own host's name lead to this address: the request then bears that name. Or for one that
+    sends a form to this address: it bears that page's origin.
     """
     if request.client is None or not is_loopback(request.client.host):
         return False
     headers = request.headers
     if any(name in headers for name in _FORWARDED):
         return False
-    return _names_this_machine(headers.get("host", ""))
+    return _names_this_machine(headers.get("host", "")) and not _of_a_strange_page(request)
+
+
+def _of_a_strange_page(request: HTTPConnection) -> bool:
+    """Whether a browser sends it for a page that is neither ours nor one that is listed."""
+    origin = request.headers.get("origin")
+    if origin is None or origin == f"{request.url.scheme}://{request.url.netloc}":
+        return False
+    return origin not in request.scope["state"]["cors_origins"]
 
 
 @lru_cache(maxsize=64)

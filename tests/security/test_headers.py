@@ -1,5 +1,8 @@
 """Row 18 of the security matrix, and the headers of every answer."""
 
+from contextlib import suppress
+
+import httpx
 import pytest
 
 from app.settings import Settings
@@ -43,6 +46,24 @@ async def test_row_18_a_named_origin_may_ask_without_credentials(serving: Servin
     for answer in (asked, told, refused):  # a page is to see why it was refused
         assert answer.headers["access-control-allow-origin"] == OURS
         assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_row_18_without_keys_a_page_of_another_origin_sends_no_document(
+    serving: Serving,
+) -> None:
+    # A browser sends a form without asking before, whatever the origin.
+    form = {"file": ("kites.md", "# Kites\n\nThe permit for kites is free.\n")}
+    async with serving(cors_origins=OURS) as client:
+        own = str(client.base_url).rstrip("/")
+        for origin in (STRANGE, "null", own.replace("http", "https") + ".evil.example", own + "0"):
+            with suppress(httpx.TransportError):  # refused before its body was read
+                sent = await client.post("/documents", files=form, headers={"Origin": origin})
+                assert sent.status_code == 401, origin
+        listed = (await client.get("/documents")).json()["documents"]
+        assert "kites" not in [document["id"] for document in listed]
+        for origin in (OURS, own):
+            sent = await client.post("/documents", files=form, headers={"Origin": origin})
+            assert sent.status_code in (200, 201), origin
 
 
 async def test_without_the_setting_nobody_s_page_may_ask(serving: Serving) -> None:
