@@ -65,6 +65,13 @@ class PromptProtocol(HttpToolsProtocol):
         self._head_is_there()
         super().on_headers_complete()
 
+    def data_received(self, data: bytes) -> None:
+        """Something has come; what follows an answer ought to be a request."""
+        if self.timeout_keep_alive_task:
+            # uvicorn lets go of its timer here, though this may be the rest of a refused body.
+            self._expect_head()
+        super().data_received(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
         self._head_is_there()

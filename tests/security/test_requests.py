@@ -191,3 +191,22 @@ async def test_row_23_a_head_that_does_not_end_is_not_waited_for(
             answered = await reader.read()
             assert (b"200 OK" in answered) == (said.startswith(whole))
         assert (await client.get("/ready")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "more"),
+    [(b"\r\n", b"\r\n"), (b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")],
+    ids=["an empty line", "the rest of a body that nobody reads"],
+)
+async def test_row_23_what_follows_an_answer_and_is_no_request_is_not_waited_for(
+    said: bytes, more: bytes, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.2)
+    async with serving() as client, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n" + said)
+        await reader.readuntil(b'{"status":"ready"}')
+        writer.write(more)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
