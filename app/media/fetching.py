@@ -22,8 +22,10 @@ KINDS: Final = (
 )
 HTTPS_PORT: Final = 443
 
-_TRANSLATED = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")))
-"""NAT64, Teredo, 6to4: an IPv4 address, perhaps a private one, stands inside."""
+_IPV6_OF_ALL = ip_network("2000::/3")
+"""All that was ever given out; NAT64's networks, of which one may lead inside, are none of it."""
+_TRANSLATED = tuple(map(ip_network, ("2001::/32", "2002::/16")))
+"""Teredo, 6to4: an IPv4 address, perhaps a private one, stands inside."""
 
 
 class PublicResolver(aiohttp.ThreadedResolver):
@@ -46,9 +48,11 @@ def is_public(address: str) -> bool:
     """Whether an IP address is one that everybody reaches."""
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address):
-        if any(parsed in network for network in _TRANSLATED):
-            return False
         parsed = parsed.ipv4_mapped or parsed
+    if isinstance(parsed, IPv6Address) and (
+        parsed not in _IPV6_OF_ALL or any(parsed in network for network in _TRANSLATED)
+    ):
+        return False
     return parsed.is_global and not parsed.is_multicast
 
 

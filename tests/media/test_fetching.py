@@ -108,7 +108,9 @@ async def test_row_8_what_only_looks_like_a_listed_host_is_refused(written: str)
         ("93.184.216.34", True), ("2606:2800:220:1::1", True),
         ("127.0.0.1", False), ("169.254.169.254", False), ("::1", False), ("10.0.0.1", False),
         ("::ffff:10.0.0.1", False), ("64:ff9b::7f00:1", False), ("fdaa::3", False),
-        ("2002:7f00:1::", False), ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False),
+        ("2002:7f00:1::", False), ("2001:0:7f00:1::", False), ("64:ff9b:1::7f00:1", False),
+        ("fec0::1", False), ("::7f00:1", False), ("::ffff:0:7f00:1", False), ("::", False),
+        ("100.64.0.1", False), ("0.0.0.0", False), ("224.0.0.1", False),
     ],
 )  # fmt: skip
 def test_row_8_no_private_address_is_public(address: str, *, public: bool) -> None:
