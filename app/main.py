@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 from app.ops.metrics import exporting  # late: not needed where none is scraped
 
                 stack.enter_context(
-                    exporting(used.metrics_port, client, knowledge_base, chat_service)
+                    exporting(used.host, used.metrics_port, client, knowledge_base, chat_service)
                 )
             yield Resources(
                 chat=chat_service,

@@ -8,8 +8,15 @@ adds up is read off it at each scrape, so that the two cannot disagree.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    make_wsgi_app,
+    start_http_server,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,8 +27,7 @@ from app.llm.ledger import SUCCESS, Entry
 from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
 from app.llm.provider import KeyState
 from app.retrieval.knowledge_base import KnowledgeBase
-
-METRICS_HOST = "0.0.0.0"  # noqa: S104 - for the platform's scraper; the port is not published
+from app.retrieval.private_network import is_private
 
 DURATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
 """Seconds, 0.01 to 81.92: the conventions' for durations and the time to the first chunk."""
@@ -168,9 +174,16 @@ class ServiceCollector(Collector):
 
 @contextmanager
 def exporting(
-    port: int, client: LlamaScoutClient, knowledge_base: KnowledgeBase, chat: ChatService
+    host: str,
+    port: int,
+    client: LlamaScoutClient,
+    knowledge_base: KnowledgeBase,
+    chat: ChatService,
 ) -> Iterator[None]:
-    """Serve `/metrics` on `port` for the length of the block. Raises `ConfigurationError`."""
+    """Serve `/metrics` for the length of the block, to this machine and private networks alone.
+
+    Raises `ConfigurationError`.
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)  # memory, descriptors, the time of the start
     registry.register(ServiceCollector(client, knowledge_base))
@@ -178,11 +191,20 @@ def exporting(
     client.ledger.listeners.append(metrics.called)
     chat.search_listeners.append(metrics.searched)
     try:
-        server, thread = start_http_server(port, METRICS_HOST, registry)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise ConfigurationError(
             f"METRICS_PORT {port} cannot be listened on ({error.strerror}): name another"
         ) from error
+    figures = make_wsgi_app(registry)
+
+    def to_neighbours(environ: dict[str, Any], start: Any) -> Any:
+        if is_private(environ["REMOTE_ADDR"]):
+            return figures(environ, start)
+        start("403 Forbidden", [])
+        return [b""]
+
+    server.set_app(to_neighbours)
     try:
         yield
     finally:

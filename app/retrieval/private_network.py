@@ -24,10 +24,11 @@ def public_addresses(host: str) -> list[str]:
     except (OSError, UnicodeError):
         return []
     addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return [address for address in addresses if not _is_private(address)]
+    return [address for address in addresses if not is_private(address)]
 
 
-def _is_private(address: str) -> bool:
+def is_private(address: str) -> bool:
+    """Whether an IP address is of this machine or of a private network."""
     parsed = ip_address(address.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return any((mapped or parsed) in network for network in _PRIVATE)

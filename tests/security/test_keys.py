@@ -75,6 +75,21 @@ async def test_row_22_nothing_but_health_and_empty_pages_is_open_without_a_key(
     assert "<main" not in shell
 
 
+async def test_row_22_figures_are_told_to_this_machine_and_private_networks_alone(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    async with serving(metrics_port=port), httpx.AsyncClient() as scraper:
+        told = await scraper.get(f"http://127.0.0.1:{port}/metrics")
+        with pytest.raises(httpx.ConnectError):  # HOST is 127.0.0.1
+            await scraper.get(f"http://127.0.0.2:{port}/metrics")
+        monkeypatch.setattr("app.retrieval.private_network._PRIVATE", ())
+        refused = await scraper.get(f"http://127.0.0.1:{port}/metrics")
+
+    assert (told.status_code, refused.status_code, refused.text) == (200, 403, "")
+    assert "zantara_turns_total" in told.text
+
+
 async def test_a_key_opens_what_its_scopes_say(
     serving: Serving, data_dir: Path, upstream: Upstream
 ) -> None:
