@@ -12,11 +12,12 @@ from typing import Any
 from app.events import Message, ToolCall, ToolResult
 from app.llm.provider import Prompt
 
-# Control characters, and those which a person does not see but a model reads: zero widths,
-# changes of direction, Unicode's tags.
+# Control characters, and those which a person does not see but a model reads: zero widths, fillers,
+# changes of direction, tags, and selectors of a variant, which spell any byte.
+# Not U+200C to U+200F, which some scripts and flags need.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff"
-    "\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
 # Every token of Llama 3 and 4 begins with `<|`; the next are Llama 2's, the tags Claude's.
 _TOKEN_BEGINS = re.compile(
