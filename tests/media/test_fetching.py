@@ -1,6 +1,7 @@
 """Files at addresses, over TLS from a server on this machine."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +31,9 @@ ANSWERS = {
 
 
 @asynccontextmanager
-async def server(authority: trustme.CA) -> AsyncIterator[tuple[str, list[str]]]:
+async def server(
+    authority: trustme.CA, name: str = "localhost", address: str = "localhost"
+) -> AsyncIterator[tuple[str, list[str]]]:
     """A host that serves the files; yields `host:port`, and what was asked of it."""
     asked: list[str] = []
 
@@ -41,9 +44,9 @@ async def server(authority: trustme.CA) -> AsyncIterator[tuple[str, list[str]]]:
         writer.close()
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    async with await asyncio.start_server(serve, "localhost", 0, ssl=context) as listening:
-        yield f"localhost:{listening.sockets[0].getsockname()[1]}", asked
+    authority.issue_cert(name).configure_cert(context)
+    async with await asyncio.start_server(serve, address, 0, ssl=context) as listening:
+        yield f"{name}:{listening.sockets[0].getsockname()[1]}", asked
 
 
 @pytest.fixture
@@ -93,6 +96,30 @@ async def test_row_8_a_listed_name_that_leads_to_this_machine_is_not_connected_t
         with pytest.raises(MediaRejected, match="file 1 of 1 cannot be fetched"):
             await in_data_urls([f"https://{host}/passport.png"], [host])
     assert asked == []
+
+
+async def test_row_8_a_name_that_rebinds_is_looked_up_each_time_and_once_each_time(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, public = "files.example.org", "127.0.0.2"
+    answers = [[public], ["127.0.0.1"], [public, "127.0.0.1"], ["127.0.0.1", public]]
+
+    def leading(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+        assert host == name
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, (address, port)) for address in answers.pop(0)]
+
+    monkeypatch.setattr("app.media.fetching.is_public", lambda address: address == public)
+    async with server(authority, name, public) as (host, asked):
+        address = f"https://{host}/passport.png"
+        monkeypatch.setattr(socket, "getaddrinfo", leading)
+        assert await in_data_urls([address], [host])
+        assert len(answers) == 3
+        for _ in range(3):
+            with pytest.raises(MediaRejected, match="file 1 of 1 cannot be fetched"):
+                await in_data_urls([address], [host])
+    assert asked == ["/passport.png"]
+    assert answers == []
 
 
 @pytest.mark.parametrize("written", ["https://x@{host}/a", "https://{host}.evil.example/a"])
