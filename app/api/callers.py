@@ -17,8 +17,8 @@ from app.retrieval.records import PUBLIC
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 KEY_NEEDED = "send a key that this service knows: Authorization: Bearer …"
 NO_KEYS_YET = (
-    "this service has no keys yet and answers only the machine that it runs on; make one there: "
-    "zantara keys create NAME"
+    "this service has no keys yet and answers only the machine that it runs on, and there no page "
+    "of an origin that CORS_ORIGINS does not list; make a key: zantara keys create NAME"
 )
 _FORWARDED = (
     "forwarded",

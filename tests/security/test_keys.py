@@ -185,6 +185,24 @@ async def test_row_20_without_keys_a_strange_host_or_a_proxy_is_not_this_machine
             assert (await client.get("/health", headers=headers)).status_code == 200
 
 
+async def test_without_keys_a_strange_page_in_a_browser_here_is_not_this_machine(
+    serving: Serving,
+) -> None:
+    # A form: before it sends one, a browser asks nothing.
+    form = {"file": ("visa.md", b"# Visa Z99\n\nThe visa Z99 lasts ninety days.\n")}
+    strange = ("https://evil.example", "null", "http://127.0.0.1:1", "http://localhost")
+    async with serving(cors_origins="https://app.example.org") as client:
+        for origin in strange:
+            # Without its body, which is not waited for.
+            sent = await client.post("/documents", headers={"Origin": origin})
+            assert sent.status_code == 401, origin
+            assert "CORS_ORIGINS" in sent.json()["detail"]
+        own = str(client.base_url)
+        for n, origin in enumerate((own, "https://app.example.org")):
+            sent = await client.post("/documents", files=form, headers={"Origin": origin})
+            assert sent.status_code == (200 if n else 201), origin
+
+
 async def test_whoever_is_told_to_answer_everybody_lets_strangers_chat_only(
     serving: Serving,
 ) -> None:
