@@ -10,19 +10,19 @@ from fastapi import APIRouter, Body, Request, Response
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
+from app.api.chat_form import FormOrJsonRoute
 from app.api.conversations import Kept
 from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep, GroupsDep
 from app.api.examples import CHAT
 from app.api.files import pictures_in
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, while_connected
-from app.api.strict_json import StrictJsonRoute
 from app.chat.service import Turn
 from app.events import Event
 from app.wire.answer import Answer, AnswerFold
 from app.wire.sse import named_events
 
-router = APIRouter(route_class=StrictJsonRoute, dependencies=[needs(KeyScope.CHAT)])
+router = APIRouter(route_class=FormOrJsonRoute, dependencies=[needs(KeyScope.CHAT)])
 
 _STREAM_DESCRIPTION = (
     "With `stream: true`, server-sent events: `sources`, `route`, `delta`…, `tool` for each of the "
@@ -48,7 +48,10 @@ async def chat(
     caller: CallerDep,
     conversations: ConversationsDep,
 ) -> Response:
-    """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't."""
+    """Answer from the knowledge base, Llama 4 Scout first, Claude Haiku 4.5 when it can't.
+
+    A form takes the place of JSON where files are uploaded as they are.
+    """
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
     pictures = await pictures_in(body.all_files, request)

@@ -121,7 +121,8 @@ def _methods(request: Request) -> list[str]:
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
     found = error.errors()[:MAX_ERRORS]
     given = request.headers.get("content-type", "")
-    if found[0]["loc"] == ("body",) and not given.startswith("application/json"):
+    unread = found[0]["type"] == "model_attributes_type" and found[0]["loc"] == ("body",)
+    if unread and not given.startswith("application/json"):
         return problem(415, "send JSON, with the header content-type: application/json")
     errors = [
         {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]} for e in found

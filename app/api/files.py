@@ -13,8 +13,10 @@ from app.media.fetching import in_data_urls
 
 MAX_FILES = 8
 """Of one request, its history included; a video counts once."""
+MAX_FILE_BYTES = 5_000_000
+"""Anthropic's limit for a picture."""
 MAX_FILE_CHARS = 7_000_000
-"""Five megabytes in base64: Anthropic's limit for a picture."""
+"""As many bytes in base64."""
 MAX_ADDRESS_CHARS = 2_000
 
 _TAKEN = re.compile(

@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from app.api.authentication import OPEN
+from app.api.chat_form import FORM, JSON_ALONE
+from app.api.files import MAX_FILES
 from app.events import AiName
 from app.wire.answer import AnswerFacts, Source, ToolUse
 
@@ -158,6 +160,7 @@ def _complete(described: dict[str, Any]) -> None:
     chunk = {"data": {"type": "string", "description": "JSON, and `[DONE]` at the end."}}
     for path in ("/v1/chat/completions", "/api/chat"):
         _stream(described, path, {"type": "object", "properties": chunk, "required": ["data"]})
+    _form(described)
     # It is never anything but a stream.
     described["paths"]["/api/chat"]["post"]["responses"]["200"]["content"].pop("application/json")
 
@@ -177,6 +180,21 @@ def _failure(path: str) -> dict[str, Any]:
     if path.startswith("/v1/"):
         return {"application/json": {"schema": {"$ref": f"{REFERENCE}OpenAIError"}}}
     return {PROBLEM: {"schema": {"$ref": f"{REFERENCE}Problem"}}}
+
+
+def _form(described: dict[str, Any]) -> None:
+    """The other form of a question: the fields of its JSON, but the files as they are."""
+    fields = dict(described["components"]["schemas"]["ChatIn"]["properties"])
+    for name in JSON_ALONE:
+        del fields[name]
+    fields["files"] = {
+        "type": "array",
+        "items": {"type": "string", "contentMediaType": "application/octet-stream"},
+        "maxItems": MAX_FILES,
+        "description": "Pictures or videos as they are, each of 5 MB at the most.",
+    }
+    schema = {"type": "object", "properties": fields, "required": ["message"]}
+    described["paths"]["/chat"]["post"]["requestBody"]["content"][FORM] = {"schema": schema}
 
 
 def _stream(described: dict[str, Any], path: str, item: dict[str, Any]) -> None:
