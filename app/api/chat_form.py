@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import Request, Response
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from app.api.files import MAX_FILE_BYTES, MAX_FILES
@@ -43,7 +44,11 @@ class FormOrJsonRoute(StrictJsonRoute):
 async def _as_json(request: Request) -> Request:
     """The request as JSON. Raises `MediaRejected`, and a 400 for what is no form."""
     async with request.form(max_files=MAX_FILES, max_fields=_MAX_FIELDS) as form:
-        body = msgspec.json.encode({name: await _value(form, name) for name in form})
+        fields = {name: await _value(form, name) for name in form}
+    try:
+        body = msgspec.json.encode(fields)
+    except UnicodeEncodeError:  # in an encoding of its own a form may say half a character
+        raise HTTPException(400, "the form's text is not Unicode; send it as UTF-8") from None
     headers = MutableHeaders(raw=list(request.scope["headers"]))
     headers["content-type"] = "application/json"
     left = [body]
