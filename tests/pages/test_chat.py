@@ -59,11 +59,13 @@ async def test_a_source_opens_its_passage(opening: Opening, upstream: Upstream) 
         await expect(source).to_contain_text("pt-pma")
         await expect(source).to_contain_text("Section")
         await expect(source.locator("blockquote")).to_contain_text("IDR 10 billion")
+        await expect(source.locator("blockquote")).not_to_contain_text("#")
         await page.keyboard.press("Escape")
         await expect(source).to_be_hidden()
         await expect(cited).to_be_focused()
 
         await page.get_by_text("Sources (").click()
+        await expect(page.locator(".sources button").first).to_contain_text(" > ")
         await page.locator(".sources button").nth(1).click()
         await expect(source).to_contain_text("Source 2: ")
         await source.get_by_role("button", name="Close").click()
@@ -106,7 +108,7 @@ async def test_an_answer_that_haiku_took_over_says_so(opening: Opening, upstream
     async with opening() as page:
         await expect(await ask(page)).to_have_text("Ten billion rupiah.")
         await expect(page.locator(".badge")).to_contain_text("Llama 4 Scout")
-        await expect(page.locator(".badge span")).to_contain_text("Claude Haiku 4.5 went on: ")
+        await expect(page.locator(".badge span")).to_contain_text("; Claude Haiku 4.5 went on")
 
 
 async def test_what_the_model_looked_up_is_shown(opening: Opening, upstream: Upstream) -> None:
@@ -136,17 +138,19 @@ async def test_an_answer_that_broke_off_keeps_what_was_said(
         await expect(answer).to_have_text("Ten billion")
 
 
-async def test_a_refusal_is_told_and_asking_again_works(
+async def test_a_refusal_is_told_in_the_page_s_language_and_asking_again_works(
     opening: Opening, upstream: Upstream
 ) -> None:
     moderated = {"code": 403, "message": "no", "metadata": {"reasons": ["violence"]}}
     upstream.llama(status(403, {"error": moderated}))
-    async with opening() as page:
+    async with opening(locale="it-IT") as page:
         answer = await ask(page)
-        await expect(page.get_by_role("alert")).to_contain_text("content filter refused")
+        await expect(page.get_by_role("alert")).to_contain_text(
+            "Nessuna risposta: il filtro dei contenuti del modello ha rifiutato"
+        )
 
         upstream.llama(llama_says("Ten billion."))
-        await page.get_by_role("button", name="Ask again").click()
+        await page.get_by_role("button", name="Chiedi di nuovo").click()
         await expect(answer).to_have_text("Ten billion.")
         await expect(page.get_by_role("alert")).to_have_count(0)
 
@@ -163,7 +167,7 @@ async def test_a_limit_and_a_lost_connection_are_told_apart(
         await page.route("**/chat", limited)
         answer = await ask(page)
         told = page.get_by_role("alert")
-        await expect(told).to_contain_text("ten questions a minute")
+        await expect(told).to_contain_text("too many questions in a short time")
         await expect(told).to_contain_text("Try again in 3 sec")
 
         await page.unroute("**/chat")
@@ -209,3 +213,52 @@ async def test_a_picture_that_is_too_large_is_named_and_not_sent(opening: Openin
         )
         await expect(page.locator(".composer .problem")).to_contain_text("large.png")
         await expect(page.locator(".composer .file")).to_have_count(0)
+
+
+async def test_what_was_chosen_is_bounded_in_all_and_can_be_taken_back(
+    opening: Opening, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says("Ten billion."))
+    async with opening() as page:
+        for name in ("first.png", "second.png"):
+            await page.get_by_label("Attach pictures").set_input_files(
+                {"name": name, "mimeType": "image/png", "buffer": bytes(4_500_000)}
+            )
+        await expect(page.locator(".composer .file")).to_contain_text("first.png")
+        await expect(page.locator(".composer .problem")).to_contain_text("second.png")
+        await page.get_by_role("button", name="Remove first.png").click()
+        await expect(page.locator(".composer .file")).to_have_count(0)
+        await expect(page.locator("#question")).to_be_focused()
+        await expect(await ask(page)).to_have_text("Ten billion.")
+
+    assert isinstance(upstream.llama_calls[0].json["messages"][-1]["content"], str)
+
+
+LONG = (
+    "Line\n\n" * 40
+    + "| step | takes | why |\n|---|---:|---|\n"
+    + "| Notarisation and registration | 2 weeks | "
+    + "which depends on the notary and on the province that the office is in |\n"
+)
+
+
+async def test_a_long_answer_is_followed_to_its_end_and_breaks_no_word_of_a_table(
+    opening: Opening, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says(LONG, "\nThe end."))
+    async with opening(viewport={"width": 320, "height": 640}) as page:
+        await page.locator("#question").fill("How long does it take?")
+        await page.get_by_role("button", name="Send").click()
+        await expect(page.get_by_role("button", name="Ask again")).to_be_visible()
+        left = "(page) => page.scrollHeight - page.scrollTop - page.clientHeight"
+        assert await page.locator("html").evaluate(left) < 2
+        number = page.get_by_role("cell", name="2 weeks")
+        assert await number.evaluate("(cell) => getComputedStyle(cell).textAlign") == "end"
+        whole = """(cell) => [...cell.textContent.matchAll(/[a-z]+/gi)].every((word) => {
+            const range = document.createRange();
+            range.setStart(cell.firstChild, word.index);
+            range.setEnd(cell.firstChild, word.index + word[0].length);
+            return range.getClientRects().length === 1;
+        })"""
+        step = page.get_by_role("cell", name="Notarisation")
+        assert await step.evaluate(whole)

@@ -22,8 +22,16 @@ const actions = {
     answer(newTurn(question.trim(), files));
   },
   async attach(chosen) {
-    Object.assign(state, await read(chosen));
+    const { files, refused } = await read(chosen, state.files);
+    state.files.push(...files);
+    state.refused = refused;
     draw();
+  },
+  detach(file) {
+    state.files = state.files.filter((other) => other !== file);
+    state.refused = [];
+    draw();
+    document.querySelector("#question").focus();
   },
   stop() {
     state.calling.abort();
@@ -78,7 +86,7 @@ async function answer(turn) {
     if (turn.state === "asked") fail(turn, { lost: true });
   } catch (error) {
     if (calling.signal.aborted) turn.state = "stopped";
-    else if (error instanceof Refused) fail(turn, { detail: error.message, wait: error.retryAfter });
+    else if (error instanceof Refused) fail(turn, error.problem);
     else if (error instanceof Lost) fail(turn, { lost: true });
     else throw error;
   } finally {
@@ -130,8 +138,12 @@ function outcome(turn) {
   return text("answered", { model: text("models")[turn.done.ai_used], answer: shown.textContent });
 }
 
+/** Whoever reads at the end of the page stays there, whatever is added to it. */
 function draw() {
+  const page = document.documentElement;
+  const following = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_THE_END_PX;
   render(view(state, actions), document.body);
+  if (following) scrollToEnd();
 }
 
 /** Once before the next frame, however many pieces come until then. */
@@ -140,10 +152,7 @@ function drawSoon() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    const page = document.documentElement;
-    const following = page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_THE_END_PX;
     draw();
-    if (following) scrollToEnd();
   });
 }
 

@@ -87,6 +87,15 @@ function answerOf(turn, actions) {
   return fragment;
 }
 
+/** The passage of the open source as a fragment, made once for as long as it is shown. */
+let opened = { source: null, fragment: nothing };
+
+function passageOf(source) {
+  // Nothing in it leads anywhere: it is quoted, as its document has it.
+  if (opened.source !== source) opened = { source, fragment: rendered(source.text, [], () => "", { breaks: true }) };
+  return opened.fragment;
+}
+
 function fileNames(files) {
   return files.map((file) => html`<span class="file">📎 ${file.name}</span>`);
 }
@@ -127,11 +136,12 @@ function problem(turn) {
   return nothing;
 }
 
-function problemText({ kind, lost, detail, wait }) {
+function problemText({ kind, lost, detail, refusal, status, wait }) {
   if (lost) return text("lost");
   if (kind) return text("brokenOff", { reason: reason(kind) });
+  const why = text("refusals")[refusal] ?? text("refusals")[status] ?? detail;
   const later = wait ? text("tryLater", { wait: seconds(wait * 1000) }) : "";
-  return `${text("failed", { reason: detail })} ${later}`;
+  return `${text("failed", { reason: why })} ${later}`;
 }
 
 function sourceList(turn, actions) {
@@ -143,12 +153,17 @@ function sourceList(turn, actions) {
       ${turn.sources.map(
         (source) => html`<li>
           <button @click=${() => actions.open(source)}>
-            ${source.title}${place(source)}
+            ${heading(source)}${place(source)}
           </button>
         </li>`,
       )}
     </ol>
   </details>`;
+}
+
+/** Where in its document: sections begin with the title unless the document has none. */
+function heading({ title, section }) {
+  return section.startsWith(title) ? section : [title, section].filter(Boolean).join(" > ");
 }
 
 function place(source) {
@@ -206,7 +221,12 @@ function composer(state, actions) {
       ${text("attach")}
     </label>
     <span role="status">
-      ${fileNames(state.files)}
+      ${state.files.map(
+        (file) => html`<span class="file">📎 ${file.name}
+          <button type="button" aria-label=${text("detach", { name: file.name })} @click=${() => actions.detach(file)}>
+            ✕
+          </button></span>`,
+      )}
       ${state.refused.length
         ? html`<span class="problem">${text("tooLarge", { names: state.refused.join(", ") })}</span>`
         : nothing}
@@ -234,7 +254,7 @@ function sourceDialog(source) {
             ${fact("address", address(source.uri))}
           </dl>
           <h3>${text("passage")}</h3>
-          <blockquote tabindex="0">${source.text}</blockquote>
+          <blockquote tabindex="0">${passageOf(source)}</blockquote>
           <div class="actions"><button class="primary" @click=${close}>${text("close")}</button></div>
         </div>`
       : nothing}

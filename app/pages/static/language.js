@@ -5,7 +5,7 @@ import { TEXTS } from "./texts.js";
 
 const KEPT_AS = "zantara.language";
 
-export const LANGUAGES = { en: "English", it: "Italiano", id: "Bahasa Indonesia" };
+export const LANGUAGES = { en: "English", it: "Italiano", id: "Indonesia" };
 
 let current = chosen() ?? preferred();
 document.documentElement.lang = current;

@@ -9,7 +9,7 @@ const ALLOWED = {
   ALLOWED_TAGS: (
     "a blockquote br code del em h1 h2 h3 h4 h5 h6 hr li ol p pre strong table tbody td th thead tr ul"
   ).split(" "),
-  ALLOWED_ATTR: ["href", "start"],
+  ALLOWED_ATTR: ["align", "href", "start"],
   ALLOW_ARIA_ATTR: false,
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -25,8 +25,8 @@ const markdown = new Marked({
 const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/;
 
 /** Markdown as a fragment; `[n]` becomes what `citation(source)` makes of the n-th source. */
-export function rendered(text, sources, citation) {
-  const fragment = DOMPurify.sanitize(markdown.parse(text), ALLOWED);
+export function rendered(text, sources, citation, options = {}) {
+  const fragment = DOMPurify.sanitize(markdown.parse(text, options), ALLOWED);
   const addresses = new Set(sources.map((source) => normalised(source.uri)).filter(Boolean));
   for (const link of fragment.querySelectorAll("a")) keepOrUnlink(link, addresses);
   // What scrolls must be within a keyboard's reach.

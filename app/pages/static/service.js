@@ -6,12 +6,13 @@ import { askForKey } from "./key_dialog.js";
 
 const KEPT_AS = "zantara.key";
 
-/** The service's refusal: `status`, its problem details, and `retryAfter` in seconds or null. */
+/** The service's refusal: its `status`, and the `problem` with the seconds to `wait` or null. */
 export class Refused extends Error {
-  constructor(response, problem) {
-    super(problem.detail ?? problem.title ?? `HTTP ${response.status}`);
+  constructor(response, { detail, title, kind }) {
+    super(detail ?? title ?? `HTTP ${response.status}`);
     this.status = response.status;
-    this.retryAfter = Number(response.headers.get("retry-after")) || null;
+    const wait = Number(response.headers.get("retry-after")) || null;
+    this.problem = { detail: this.message, status: this.status, refusal: kind, wait };
   }
 }
 
