@@ -28,14 +28,22 @@ CREATE TABLE IF NOT EXISTS messages (
     role TEXT NOT NULL, content TEXT NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON messages (owner, conversation, n);
-CREATE INDEX IF NOT EXISTS by_time ON messages (owner, at);
+CREATE INDEX IF NOT EXISTS by_age ON messages (at);
 """
 _OF = "FROM messages WHERE owner = ? AND conversation = ?"
 _LATEST = f"SELECT n {_OF} ORDER BY n DESC LIMIT {MAX_MESSAGES}"
-_STALE = f"""
+# Of what is old enough only: what is left of a conversation is looked for in the other index.
+_FORGET_OLD = """
+DELETE FROM messages WHERE at <= :then AND NOT EXISTS (
+    SELECT 1 FROM messages AS later WHERE later.owner = messages.owner
+    AND later.conversation = messages.conversation AND later.at > :then
+)
+"""
+_COUNT = "SELECT count(*) FROM (SELECT DISTINCT conversation FROM messages WHERE owner = ?)"
+_STALE = """
 SELECT conversation FROM messages WHERE owner = ? GROUP BY conversation
-ORDER BY max(at) DESC LIMIT -1 OFFSET {MAX_CONVERSATIONS}
-"""  # noqa: S608 - a constant
+ORDER BY max(at) DESC LIMIT -1 OFFSET ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +79,20 @@ class Conversations:
         now = time.time()
         of = (owner, conversation)
         with self._opened() as connection:
+            begins = connection.execute(f"SELECT 1 {_OF} LIMIT 1", of).fetchone() is None
             connection.executemany(
                 "INSERT INTO messages (owner, conversation, role, content, at) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [(*of, "user", question, now), (*of, "assistant", answer, now)],
             )
             connection.execute(f"DELETE {_OF} AND n NOT IN ({_LATEST})", (*of, *of))
-            connection.execute(
-                "DELETE FROM messages WHERE (owner, conversation) IN (SELECT owner, conversation "
-                "FROM messages GROUP BY owner, conversation HAVING max(at) <= ?)",
-                (now - MAX_AGE_S,),
-            )
-            connection.execute(
-                f"DELETE FROM messages WHERE owner = ? AND conversation IN ({_STALE})",  # noqa: S608
-                (owner, owner),
-            )
+            connection.execute(_FORGET_OLD, {"then": now - MAX_AGE_S})
+            # Counting them all takes a while: only a new one can be one too many.
+            if begins and connection.execute(_COUNT, (owner,)).fetchone()[0] > MAX_CONVERSATIONS:
+                connection.execute(
+                    f"DELETE FROM messages WHERE owner = ? AND conversation IN ({_STALE})",  # noqa: S608
+                    (owner, owner, MAX_CONVERSATIONS),
+                )
 
     def delete(self, owner: str, conversation: str) -> bool:
         """Forget a conversation; False where there is none."""

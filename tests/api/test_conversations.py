@@ -1,12 +1,14 @@
 """Conversations that the service keeps, as their owners see them."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from app.access.keys import KeyScope
-from app.chat.conversations import MAX_AGE_S, MAX_MESSAGES, Conversations
+from app.chat.conversations import FILE_NAME, MAX_AGE_S, MAX_MESSAGES, Conversations
 from tests.conftest import Serving
 from tests.keys import bearing, make_key
 from tests.service import stream_chat
@@ -93,7 +95,7 @@ def test_old_and_long_conversations_are_forgotten(
     kept = Conversations(tmp_path)
     now = 1_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    monkeypatch.setattr("app.chat.conversations._STALE", _stale_after(2))
+    monkeypatch.setattr("app.chat.conversations.MAX_CONVERSATIONS", 2)
     for n in range(MAX_MESSAGES):
         kept.add("ada", "long", f"question {n}", "answer")
     said = kept.messages("ada", "long")
@@ -107,12 +109,14 @@ def test_old_and_long_conversations_are_forgotten(
         True,
         True,
     ]
+    now += MAX_AGE_S - 1
+    kept.add("ada", "third", "question", "answer")
+    now += 2
+    kept.add("bob", "fourth", "question", "answer")
+    assert len(kept.messages("ada", "third")) == 4  # it was gone on with in time
     now += MAX_AGE_S
     assert not kept.messages("ada", "third")
-
-
-def _stale_after(conversations: int) -> str:
-    return (
-        "SELECT conversation FROM messages WHERE owner = ? GROUP BY conversation "
-        f"ORDER BY max(at) DESC LIMIT -1 OFFSET {conversations}"
-    )
+    kept.add("bob", "fifth", "question", "answer")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
+        left = database.execute("SELECT owner, conversation FROM messages").fetchall()
+    assert left == [("bob", "fifth")] * 2
