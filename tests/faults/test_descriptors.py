@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,8 +24,10 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="/proc/PID/fd is Linux's"),
 ]
 
-LIMIT = 160
-FIT = (LIMIT - OWN) // PER_REQUEST
+FIT = 24
+LIMIT = OWN + FIT * PER_REQUEST
+Open = dict[str, str]
+"""Descriptors by number, and what each is of: a path, or `socket:` with the socket's number."""
 TURN = {"message": "Quanto capitale serve per una PT PMA?"}
 PATIENT = {"FIRST_CONTENT_TIMEOUT_S": "60", "CONNECT_TIMEOUT_S": "60", "LOG_FORMAT": "json"}
 
@@ -36,20 +39,39 @@ class Child:
     http: httpx.AsyncClient
     pid: int
 
-    @property
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+    def open_now(self) -> Open:
+        """What each of its descriptors is."""
+        found: Open = {}
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                found[descriptor.name] = str(descriptor.readlink())
+        return found
 
     async def ask(self) -> httpx.Response:
         """One turn over a connection of its own."""
         async with httpx.AsyncClient(base_url=self.http.base_url, timeout=60) as http:
             return await http.post("/chat", json=TURN, headers={"Connection": "close"})
 
-    async def until_back_at(self, descriptors: int) -> None:
-        """Wait until what was opened since is closed."""
-        async with asyncio.timeout(30):
-            while self.descriptors > descriptors:
-                await asyncio.sleep(0.01)
+    async def until_closed_but_for(self, before: Open) -> None:
+        """Wait until no connection is left that was opened since.
+
+        Files may stay: the store has a connection for each thread that ever asked it, which
+        are opened as the threads are, and are as many at the most as an idle service may have.
+        """
+        left = self.open_now()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                while len(connections(left)) > len(connections(before)):
+                    await asyncio.sleep(0.01)
+                    left = self.open_now()
+        since = {n: what for n, what in left.items() if before.get(n) != what}
+        assert len(connections(left)) <= len(connections(before)), f"left open: {since}"
+        assert len(left) <= OWN, f"{len(left)} open, and the service is idle: {left}"
+
+
+def connections(descriptors: Open) -> list[str]:
+    """Those of them that are sockets."""
+    return [what for what in descriptors.values() if what.startswith("socket:")]
 
 
 class HeldConnection:
@@ -119,9 +141,6 @@ async def child(
             while degraded:  # the first searches open the vector index
                 shared_upstream.llama(llama_says("Sì."))
                 degraded = (await child.ask()).json()["degraded"]
-        await wave(
-            child, shared_upstream
-        )  # and so many at once, a connection a thread to the store
         yield child
     assert "Traceback" not in log.read_text()
 
@@ -147,7 +166,7 @@ async def wave(child: Child, upstream: Upstream) -> list[httpx.Response]:
 async def test_what_descriptors_do_not_allow_is_refused_and_what_was_admitted_is_served(
     child: Child, upstream: Upstream
 ) -> None:
-    before = child.descriptors
+    before = child.open_now()
     answers = await wave(child, upstream)
 
     assert Counter(answer.status_code for answer in answers) == {200: FIT, 503: FIT}
@@ -158,13 +177,13 @@ async def test_what_descriptors_do_not_allow_is_refused_and_what_was_admitted_is
         else:
             assert answer.headers["retry-after"] == "1"
             assert answer.headers["connection"] == "close"
-    await child.until_back_at(before)
+    await child.until_closed_but_for(before)
 
 
 async def test_with_every_descriptor_taken_it_quotes_and_when_they_are_free_it_is_as_before(
     child: Child, upstream: Upstream
 ) -> None:
-    before = child.descriptors
+    before = child.open_now()
     async with Held(child.http.base_url.port or 0) as held:
         to_ask = await held.connect()
         to_look = await held.connect()
@@ -178,10 +197,10 @@ async def test_with_every_descriptor_taken_it_quotes_and_when_they_are_free_it_i
         # Neither model is to blame, so neither is left alone.
         assert {p["circuit"] for p in health["providers"].values()} == {"closed"}
         assert not upstream.calls
-    await child.until_back_at(before)
+    await child.until_closed_but_for(before)
 
     upstream.llama(llama_says("Dieci miliardi."))
     answer = await child.ask()
 
     assert (answer.status_code, answer.json()["ai_used"]) == (200, "llama-scout")
-    await child.until_back_at(before)
+    await child.until_closed_but_for(before)
