@@ -201,6 +201,11 @@ class Failed:
     partial_text: str
     resumable: bool = False
 
+    @property
+    def resume(self) -> Literal["continue_from"] | None:
+        """The field of a request that takes `partial_text`, where it can be gone on with."""
+        return "continue_from" if self.resumable else None
+
 
 LLMEvent = RouteChosen | TextDelta | ToolCall | Finished | Failed
 Event = Retrieved | ToolRan | LLMEvent

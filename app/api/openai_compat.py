@@ -78,7 +78,7 @@ def _events(
     service: ChatService,
     client: LlamaScoutClient,
 ) -> AsyncGenerator[Event]:
-    whole = not body.stream
+    whole, said = not body.stream, body.continue_from or ""
     if body.model == ZANTARA:
         turn = Turn(
             conversation,
@@ -87,6 +87,7 @@ def _events(
             instructions=body.instructions(),
             toolbox=body.toolbox(),
             groups=groups,
+            continue_from=said,
         )
         return service.stream(turn, whole=whole)
     events = client.stream(
@@ -97,5 +98,6 @@ def _events(
         body.instructions(),
         body.toolbox(),
         whole=whole,
+        said=said,
     )
-    return without_strange_links(events)
+    return without_strange_links(events, said)

@@ -7,7 +7,15 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from app.api.files import FileAddress, require_few
 from app.api.openai_tools import ToolCallIn, ToolChoiceIn, ToolIn, chosen
-from app.api.schemas import FILES, MAX_CHARS, MAX_MESSAGES, Text, clamp_tokens, says_something
+from app.api.schemas import (
+    FILES,
+    MAX_ANSWER_CHARS,
+    MAX_CHARS,
+    MAX_MESSAGES,
+    Text,
+    clamp_tokens,
+    says_something,
+)
 from app.events import Message, ToolResult
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS
 from app.llm.tools import MAX_CALLS, Toolbox
@@ -162,6 +170,14 @@ class CompletionIn(BaseModel):
         default=None, description="Plain text is the one form there is."
     )
 
+    continue_from: (
+        Annotated[str, Field(max_length=MAX_ANSWER_CHARS), AfterValidator(says_something)] | None
+    ) = Field(
+        default=None,
+        description="Not a field of OpenAI's own: the `answer_so_far` of a stream's error, with "
+        "the conversation sent again. Haiku goes on from its last word; only what it adds is sent.",
+    )
+
     def conversation(self, pictures: Pictures) -> tuple[Message, ...]:
         """What was said and shown, what tools were called and what those returned."""
         return tuple(_merged(self.messages, pictures))
@@ -194,6 +210,12 @@ class CompletionIn(BaseModel):
         if not any(message.role == "user" for message in self.messages):
             raise ValueError("messages hold no question of the user's")
         require_few(self.all_files)
+        return self
+
+    @model_validator(mode="after")
+    def _resumes_a_stream(self) -> Self:
+        if self.continue_from is not None and (not self.stream or self.tools):
+            raise ValueError("continue_from needs stream: true, and no tools")
         return self
 
     @model_validator(mode="after")

@@ -126,13 +126,16 @@ class LlamaScoutClient:
         toolbox: Toolbox = NO_TOOLS,
         *,
         whole: bool = False,
+        said: str = "",
     ) -> AsyncGenerator[LLMEvent]:
         """Yield the answer as it comes; with `whole`, its text only once it is complete.
 
-        Raises as `route` does.
+        Takes `said` and raises as `route` does.
         """
         prompt = Prompt(messages, system)
-        return self.route(lambda *_: prompt, model, max_tokens, temperature, toolbox, whole=whole)
+        return self.route(
+            lambda *_: prompt, model, max_tokens, temperature, toolbox, whole=whole, said=said
+        )
 
     async def route(
         self,

@@ -81,7 +81,8 @@ class Turn:
         """How a turn ends that no model finished. Raises where nothing had been said."""
         last = next(reversed(self.failures.values()), None)
         if last is not None and self.said:
-            goes_on = any(side.ai == HAIKU for side in self.sides)
+            # Calls of tools are none of the words that it would go on from.
+            goes_on = any(side.ai == HAIKU for side in self.sides) and not self.toolbox.tools
             return Failed(last.kind, last.detail, self.said, resumable=goes_on)
         if last is not None and self.is_refused:
             raise last

@@ -1,7 +1,8 @@
 """A turn's events as OpenAI's chat completions, whole or in chunks.
 
 What OpenAI has no field for (who answered and why, the sources, the cost) stands in
-an object of its own, `zantara`: in the completion, or in the last chunk with a choice.
+an object of its own, `zantara`: in the completion, in the last chunk with a choice, or in
+the error of a stream that broke off.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ def chunks(
         match event:
             case TextDelta():
                 return chunk({"content": event.text})
-            case RouteChosen() if not event.continued:
+            case RouteChosen() if not fold.text:
                 return chunk({"role": "assistant", "content": ""})
             case ToolCall():
                 index = len(fold.tool_calls) - 1
@@ -77,7 +78,7 @@ def chunks(
             case Finished():
                 return end()
             case Failed():
-                return data_frame(error(502, event.message, code=event.kind))
+                return data_frame(_broken_off(event, request_id))
             case Retrieved() | RouteChosen() | ToolRan():
                 return b""
 
@@ -91,6 +92,17 @@ def error(
     of_the_caller = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = "server_error" if status >= 500 else of_the_caller.get(status, "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _broken_off(event: Failed, request_id: str) -> dict[str, Any]:
+    """The error with what was said: inside of it, where OpenAI's own clients hand it on."""
+    envelope = error(502, event.message, code=event.kind)
+    envelope["error"]["zantara"] = {
+        "answer_so_far": event.partial_text,
+        "resume": event.resume,
+        "request_id": request_id,
+    }
+    return envelope
 
 
 def _id(request_id: str) -> str:

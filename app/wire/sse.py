@@ -76,6 +76,6 @@ def _failure(event: Failed, request_id: str) -> dict[str, Any]:
         "kind": event.kind,
         "message": event.message,
         "answer_so_far": event.partial_text,
-        "resume": "continue_from" if event.resumable else None,
+        "resume": event.resume,
         "request_id": request_id,
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import openai
@@ -154,14 +155,15 @@ async def test_a_picture_is_sent_and_llama_broken_off_in_a_stream_is_continued(
     assert chunks[-1].model_extra["zantara"]["ai_used"] == "haiku"  # type: ignore[index]
 
 
+async def breaks_off(wire: Wire) -> None:
+    await wire.head()
+    await wire.event(llama_chunk("Oltre 10 "))
+    wire.reset()
+
+
 async def test_what_nobody_can_finish_raises_in_the_client(
     upstream: Upstream, serving: Serving
 ) -> None:
-    async def breaks_off(wire: Wire) -> None:
-        await wire.head()
-        await wire.event(llama_chunk("Oltre 10 "))
-        wire.reset()
-
     upstream.llama(breaks_off)
     async with serving(anthropic_api_key=None) as service, talking_to(service) as client:
         stream = await client.chat.completions.create(
@@ -169,8 +171,35 @@ async def test_what_nobody_can_finish_raises_in_the_client(
             messages=asked(),
             stream=True,
         )
-        with pytest.raises(openai.APIError):
+        with pytest.raises(openai.APIError) as raised:
             [chunk async for chunk in stream]
+
+    told: Any = raised.value.body
+    assert (told["zantara"]["answer_so_far"], told["zantara"]["resume"]) == ("Oltre 10 ", None)
+
+
+@pytest.mark.parametrize("model", ["zantara", "llama-scout"])
+async def test_a_stream_that_broke_off_is_gone_on_with_by_the_client(
+    upstream: Upstream, serving: Serving, model: str
+) -> None:
+    upstream.llama(breaks_off)
+    upstream.haiku(status(529), status(529), haiku_says(" miliardi, ", "dice Haiku."))
+    async with serving(circuit_breaker=False) as service, talking_to(service) as client:
+        asking: dict[str, Any] = {"model": model, "messages": asked(), "stream": True}
+        with pytest.raises(openai.APIError) as raised:
+            [chunk async for chunk in await client.chat.completions.create(**asking)]
+        broken: Any = raised.value.body
+        told = broken["zantara"]
+        more = {told["resume"]: told["answer_so_far"]}
+        stream = await client.chat.completions.create(**asking, extra_body=more)
+        chunks = [chunk async for chunk in stream]
+
+    rest = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert told["answer_so_far"] + rest == "Oltre 10 miliardi, dice Haiku."
+    asked_last = upstream.haiku_calls[-1].json["messages"]
+    assert asked_last[-1] == {"role": "assistant", "content": "Oltre 10"}
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices[0].finish_reason == "stop"
 
 
 async def test_no_model_at_all_is_a_503_in_openais_form(serving: Serving) -> None:
@@ -195,6 +224,8 @@ async def test_no_model_at_all_is_a_503_in_openais_form(serving: Serving) -> Non
         ({"messages": [{"role": "robot", "content": "42"}]}, "messages.0.role"),
         ({"messages": [{"role": "assistant", "content": "Hi"}]}, None),
         ({"n": 2}, "n"),
+        ({"continue_from": "Oltre"}, None),
+        ({"continue_from": " ", "stream": True}, "continue_from"),
         ({"functions": [{"name": "f"}]}, "functions"),
         ({"stop": ["\n"]}, "stop"),
         ({"response_format": {"type": "json_object"}}, "response_format.type"),

@@ -236,8 +236,11 @@ async def test_an_answer_with_tools_that_breaks_off_raises_in_the_client(
         stream = await client.chat.completions.create(
             model="zantara", messages=asked(), tools=[WEATHER], stream=True
         )
-        with pytest.raises(openai.APIError):
+        with pytest.raises(openai.APIError) as raised:
             [chunk async for chunk in stream]
+
+    told: Any = raised.value.body
+    assert (told["zantara"]["answer_so_far"], told["zantara"]["resume"]) == ("Guardo ", None)
 
 
 async def test_a_call_cut_off_at_the_token_limit_is_left_out(
