@@ -38,6 +38,7 @@ Beyond single calls:
 | 10 | credit spent | circuit open for five minutes, then one probe | `test_circuits.py` |
 | 16 | rate limit without a date | a random cool-down of 2 to 4 s | `test_circuits.py` |
 | 19 | Haiku overloaded once | asked once more within the limit | `test_both_down.py` |
+| 23 | a server speaks unasked on a kept connection (a 408 before it hangs up, an answer sent twice) | that connection is closed, and the next question has another; a cookie is not kept | `tests/llm/test_connections.py` |
 | 25, 36 | gzip bomb, a line of 50 MB, a body without end | memory up by less than 20 MB | `test_memory.py` |
 | 47 | both models down, or hanging | passages within the total limit; 503 with `Retry-After` where nothing was found | `test_both_down.py` |
 | 48 | every second call fails | one change of state a cool-down | `test_circuits.py` |

@@ -4,12 +4,15 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import structlog
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from app.llm.provider import Bill
 
@@ -36,18 +39,44 @@ def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSe
     tracing.on_connection_create_start.append(_note_new)
 
     def opened() -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S, ssl=ssl_context
         )
         return aiohttp.ClientSession(
             connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
             # Not `trust_env`: it reads the environment and a file anew for every request.
             proxy=_proxy_for(url),
             trace_configs=[tracing],
-            middlewares=[_sent_again],
+            middlewares=[_without_its_reason, _sent_again],
         )
 
     return opened
+
+
+def no_cookies() -> CookieJar:
+    """A jar for httpx that keeps none: one that is no ASCII would break every later call."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps no connection on which the server has spoken unasked.
+
+    aiohttp would take what it said (a 408 before it hangs up, an answer sent twice) for the
+    answer to the next question, and be one answer behind from then on.
+    """
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        while _kept.get() and connection.protocol and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        return connection
 
 
 def _proxy_for(url: str) -> str | None:
@@ -75,6 +104,15 @@ async def _note_new(
     _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceConnectionCreateStartParams
 ) -> None:
     _kept.set(False)
+
+
+async def _without_its_reason(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Drop the words beside a status: httpx-aiohttp 0.2.0 crashes at any that are not UTF-8."""
+    response = await handler(request)
+    response.reason = None
+    return response
 
 
 async def _sent_again(

@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from app.errors import ProviderError
 from app.events import TextDelta
-from app.llm.connections import billed_to, pool
+from app.llm.connections import billed_to, no_cookies, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
 from app.llm.pieces import as_one
 from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallGrows
-from app.llm.responses import MAX_BODY_BYTES, is_event_stream, require_event_stream
+from app.llm.responses import is_event_stream, read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
 KEY_CHECK_TIMEOUT_S = 5.0
@@ -43,6 +43,7 @@ class HaikuProvider:
             http_client=Httpx2AiohttpClient(
                 timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=connect_timeout_s),
                 transport=AiohttpTransport(verify=verified, client=pool(verified, base_url)),
+                cookies=no_cookies(),
                 follow_redirects=False,
                 event_hooks={"response": [_bound]},
             ),
@@ -109,23 +110,20 @@ async def _bound(response: httpx2.Response) -> None:
     is_answer = response.request.method == "POST" and is_event_stream(response.headers)
     if not (is_answer and response.status_code == 200):
         response.headers.pop("content-encoding", None)
+        # Without a charset: Python has some that are none of a text, and it would be read in it.
+        response.headers["content-type"] = "application/json"
         assert isinstance(response.stream, httpx2.AsyncByteStream), "of an async client"
         response.stream = _FirstBytes(response.stream)
 
 
 class _FirstBytes(httpx2.AsyncByteStream):
-    """A body that ends after `MAX_BODY_BYTES`."""
+    """As much of a body as `read_bounded` takes."""
 
     def __init__(self, body: httpx2.AsyncByteStream) -> None:
         self._body = body
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = MAX_BODY_BYTES
-        async for chunk in self._body:
-            yield chunk[:left]
-            left -= len(chunk)
-            if left <= 0:
-                return
+        yield await read_bounded(aiter(self._body), cut_off_by=httpx2.HTTPError)
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -1,8 +1,12 @@
 """Answers of either API that are no event stream: told apart, and never read without a bound."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+import aiohttp
+import httpx
 import msgspec
 
 from app.errors import FailureKind, ProviderError
@@ -10,6 +14,8 @@ from app.llm.failures import MALFORMED_JSON, failure_from_response
 
 MAX_BODY_BYTES = 64_000
 """Far above any error object, or any description of a key."""
+MAX_BODY_S = 1.0
+"""From its headers on. A provider sends both at once, and somebody waits for another model."""
 
 
 class _ErrorAnswer(msgspec.Struct):
@@ -39,11 +45,19 @@ async def require_event_stream(
     raise failure_from_response(status, headers, error)
 
 
-async def read_bounded(body: AsyncIterator[bytes]) -> bytes:
-    """The first `MAX_BODY_BYTES` of a body."""
+async def read_bounded(
+    body: AsyncIterator[bytes], cut_off_by: type[Exception] = httpx.HTTPError
+) -> bytes:
+    """The first `MAX_BODY_BYTES` of a body, or what of them came within `MAX_BODY_S`.
+
+    Where it hangs or is cut off (the client's own exception for that is `cut_off_by`), status
+    and headers still say what happened.
+    """
     read = bytearray()
-    async for chunk in body:
-        read += chunk
-        if len(read) > MAX_BODY_BYTES:
-            break
+    with suppress(TimeoutError, cut_off_by, aiohttp.ClientError):
+        async with asyncio.timeout(MAX_BODY_S):
+            async for chunk in body:
+                read += chunk
+                if len(read) > MAX_BODY_BYTES:
+                    break
     return bytes(read[:MAX_BODY_BYTES])

@@ -313,6 +313,27 @@ def gzip_bomb(code: int) -> Breakage:
     return breakage
 
 
+def raw(head: str) -> Breakage:
+    """An answer with exactly that head, in Latin-1, and no error object."""
+
+    async def breakage(wire: Wire, _: Api) -> None:
+        await wire.raw(f"{head}\r\nContent-Length: 2\r\n\r\n{{}}".encode("latin-1"))
+        wire.call.answered = True
+
+    return breakage
+
+
+def half_a_body(code: int, then: str, **headers: str) -> Breakage:
+    """An error whose body begins, and then says nothing (`hang`) or is cut off (`close`)."""
+
+    async def breakage(wire: Wire, api: Api) -> None:
+        await wire.head(code, "application/json", **headers)
+        await put(wire, api, b'{"error": {"message": "bo')
+        await _then(wire, then)
+
+    return breakage
+
+
 def endless_body(code: int, content_type: str = "application/json") -> Breakage:
     """A body that does not end, sent as fast as it is read."""
 

@@ -74,8 +74,9 @@ async def shared_service(
 
 
 @pytest.fixture(autouse=True)
-def _impatient_for_the_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+def _impatient_for_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.llm.openrouter.USAGE_GRACE_S", 0.8)
+    monkeypatch.setattr("app.llm.responses.MAX_BODY_S", 0.3)
 
 
 @pytest.fixture

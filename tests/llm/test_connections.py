@@ -7,10 +7,11 @@ import pytest
 from app.events import Message
 from tests.faults.breakages import LLAMA_API, REST, SAID, whole
 from tests.llm.conftest import OpenRouter
-from tests.upstream import Upstream, haiku_says
+from tests.upstream import Upstream, Wire, haiku_says, llama_says
 
 QUESTION = [Message("user", "Quanto capitale serve per una PT PMA?")]
 AT_ONCE = 8
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Server:
@@ -70,6 +71,66 @@ async def test_a_kept_connection_that_the_server_had_closed_costs_nobody_an_answ
         # Every request that was read stands in the ledger: three answered, the others lost.
         assert client.ledger.lost_requests == {"llama-scout": server.read_in_vain}
     assert server.read_in_vain
+
+
+def answered(text: str) -> bytes:
+    """A whole answer with its head, after which the connection may be kept."""
+    body = LLAMA_API.answer(text)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
+@pytest.mark.parametrize(
+    "unasked",
+    [
+        pytest.param(answered("Di un altro."), id="an answer sent twice"),
+        pytest.param(TIMED_OUT, id="a goodbye"),
+        pytest.param(TIMED_OUT[:20], id="half a goodbye"),
+        pytest.param(b"rubbish", id="rubbish"),
+    ],
+)
+async def test_what_a_server_says_unasked_on_a_kept_connection_answers_no_question(
+    open_router: OpenRouter, unasked: bytes
+) -> None:
+    kept: list[asyncio.StreamWriter] = []
+    questions = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal questions
+        kept.append(writer)
+        while (await _head(reader)).startswith(b"POST"):
+            questions += 1
+            writer.write(answered(f"Risposta {questions}."))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+        async with open_router(openrouter_base_url=url, anthropic_api_key=None) as client:
+            for number in range(1, 4):
+                answer = await client.chat_async(QUESTION)
+                assert answer.text == f"Risposta {number}."
+                if not kept[-1].is_closing():
+                    kept[-1].write(unasked)
+                for _ in range(50):  # both ends share one loop: some turns of it, and it is read
+                    await asyncio.sleep(0)
+
+            assert client.ledger.outcomes == {("llama-scout", "success"): 3}
+
+
+async def test_a_cookie_is_neither_kept_nor_in_the_way_of_the_next_question(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def sets_a_cookie(wire: Wire) -> None:
+        cookies = "Set-Cookie: a=b\r\nSet-Cookie: \xff=\xfe\r\nContent-Length: 0"
+        await wire.raw(f"HTTP/1.1 500 X\r\n{cookies}\r\n\r\n".encode("latin-1"))
+
+    upstream.llama(sets_a_cookie, llama_says("Llama."))
+    upstream.haiku(sets_a_cookie, haiku_says("Haiku."))
+    async with open_router(openrouter_base_url=f"{upstream.url}/api/v1") as client:
+        assert (await client.chat_async(QUESTION)).text == "Haiku."
+        assert (await client.chat_async(QUESTION)).text == "Llama."
+
+    assert not any("cookie" in call.headers for call in upstream.calls)
 
 
 async def test_a_server_that_reads_and_hangs_up_is_asked_twice_at_the_most(
