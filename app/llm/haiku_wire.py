@@ -11,7 +11,7 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
-from app.llm.provider import Bill, Completed, ProviderEvent, Tokens, ToolCallGrows
+from app.llm.provider import Bill, Completed, ModelName, ProviderEvent, Tokens, ToolCallGrows
 from app.llm.tools import GrowingCalls
 
 _FINISH_REASONS = {
@@ -43,7 +43,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Start(msgspec.Struct):
-    model: str
+    model: ModelName
     usage: Any = None
 
 

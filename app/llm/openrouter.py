@@ -21,6 +21,8 @@ from app.llm.sse import SSEDecoder
 
 USAGE_GRACE_S = 2.0
 """How long the usage may follow the finish reason; the answer is whole without it."""
+USAGE_AFTER_FAILURE_S = 0.25
+"""How long it may follow an error, after which somebody waits for another model's answer."""
 KEY_CHECK_TIMEOUT_S = 5.0
 
 
@@ -135,9 +137,10 @@ class _KeyAnswer(msgspec.Struct):
 async def _take_bill(
     chunks: AsyncIterator[bytes], decoder: SSEDecoder, completion: Completion
 ) -> None:
-    """Wait a moment for the usage: the answer is whole already, nothing can spoil it."""
+    """Wait a moment for the usage: how the answer ended is known, nothing can spoil it."""
+    grace_s = USAGE_AFTER_FAILURE_S if completion.failed else USAGE_GRACE_S
     try:
-        async with asyncio.timeout(USAGE_GRACE_S):
+        async with asyncio.timeout(grace_s):
             while not completion.ended and (chunk := await anext(chunks, None)) is not None:
                 for data in decoder.feed(chunk):
                     completion.take(data)

@@ -17,6 +17,7 @@ from app.llm.provider import (
     ChatRequest,
     Completed,
     Dollars,
+    ModelName,
     ProviderEvent,
     Tokens,
     ToolCallGrows,
@@ -62,7 +63,7 @@ class _Usage(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     id: str | None = None
     choices: list[_Choice] | None = None
-    model: str | None = None
+    model: ModelName | None = None
     usage: Any = None
     error: dict[str, Any] | None = None
 
@@ -81,15 +82,21 @@ class Completion:
         self._bill = bill
         self._id: str | None = None
         self._begun = False
-        self._refused = False
+        self._failure: ProviderError | None = None
         self._finish_reason: FinishReason | None = None
         self._calls = GrowingCalls(allowed=tools_given)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it finished because the model failed or refused, as the provider says."""
+        return self._failure is not None
 
     def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
         """Note what a chunk says; return its content, if it has any.
 
-        Raises `ProviderError` for an error chunk, a malformed one or one of
-        another answer, until the answer is whole: nothing can spoil it then.
+        Raises `ProviderError` for a malformed chunk or one of another answer, until it is known
+        how the answer ends: nothing can spoil that. The failure that an error chunk tells is
+        raised by `closing_events`, once the bill has come.
         """
         if data == b"[DONE]":
             self.ended = True
@@ -107,7 +114,8 @@ class Completion:
         if self.finished:
             return None
         if chunk.error is not None:
-            raise failure_from_response(200, {}, chunk.error)
+            self._fail(failure_from_response(200, {}, chunk.error))
+            return None
         if not chunk.choices:
             return None
         self._require_one_answer(chunk.id, chunk.choices)
@@ -133,9 +141,10 @@ class Completion:
 
     def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallGrows | None:
         if choice.error is not None:
-            raise failure_from_response(200, {}, choice.error)
+            self._fail(failure_from_response(200, {}, choice.error))
+            return None
         if choice.finish_reason == "content_filter":
-            self._refused = self.finished = True
+            self._fail(ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused"))
             return None
         delta = choice.delta or _Delta()
         for call in delta.tool_calls or ():
@@ -150,18 +159,23 @@ class Completion:
 
     def _take_finish(self, reason: str) -> None:
         if reason not in _FINISH_REASONS:
-            raise ProviderError(FailureKind.SERVER, "the model broke off with an error")
+            self._fail(ProviderError(FailureKind.SERVER, "the model broke off with an error"))
+            return
         self._finish_reason = _FINISH_REASONS[reason]
+        self.finished = True
+
+    def _fail(self, failure: ProviderError) -> None:
+        self._failure = failure
         self.finished = True
 
     def closing_events(self) -> list[ProviderEvent]:
         """The tool calls, whole, and the closing event.
 
-        Raises `ProviderError` when the model's filter refused, the stream ended
-        without a finish reason or a tool's arguments are not JSON.
+        Raises `ProviderError` when the model failed, its filter refused, the stream
+        ended without a finish reason or a tool's arguments are not JSON.
         """
-        if self._refused:
-            raise ProviderError(FailureKind.CONTENT_FILTER, "the model's filter refused")
+        if self._failure is not None:
+            raise self._failure
         if self._finish_reason is None:
             raise ProviderError(FailureKind.PROTOCOL, "the stream ended without a finish reason")
         reason = self._finish_reason

@@ -92,6 +92,8 @@ MAX_USD_BILLED = 10_000.0
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS_BILLED)]
 """A number of tokens as a provider may give it."""
 Dollars = Annotated[float, msgspec.Meta(ge=0, le=MAX_USD_BILLED)]
+ModelName = Annotated[str, msgspec.Meta(max_length=200)]
+"""A model as a provider may name it: it is priced, shown and counted by that name."""
 
 
 @dataclass(slots=True)

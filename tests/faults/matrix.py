@@ -163,6 +163,13 @@ def _as_named(model: str) -> b.Part:
     return renamed
 
 
+def _named_at_length(api: b.Api) -> bytes:
+    named = {"model": "m" * 100_000}
+    if api is b.HAIKU_API:
+        return api.encode({"type": "message_start", "message": named})
+    return api.encode({**llama_chunk("x"), **named})
+
+
 def _of_another_answer(api: b.Api) -> bytes:
     """An answer's beginning within another."""
     if api is b.HAIKU_API:
@@ -413,6 +420,9 @@ MATRIX: list[Fault] = [
     Fault(43, "usage-error", "usage beside an error, after content",
           b.sends(b.said, b.event({**llama_usage(), "error": {"code": 502, "message": "x"}})),
           K.SERVER, True, of=Models.LLAMA),
+    Fault(43, "usage-after-error", "usage after an error, after content",
+          b.sends(b.said, b.error_event(502), b.event(llama_usage()), _DONE),
+          K.SERVER, True, of=Models.LLAMA),
     Fault(43, "usage-shape", "usage of another shape",
           b.sends(_words, b.event({"type": "message_delta", "usage": {"output_tokens": "many"},
                                    "delta": {"stop_reason": "end_turn"}}),
@@ -437,6 +447,8 @@ MATRIX: list[Fault] = [
     Fault(46, "unknown-model", "another model's name, which has none",
           b.sends(_as_named("acme/unheard-of")), of=Models.HAIKU,
           shows={"model": "acme/unheard-of", "cost_usd": None}),
+    *_in_stream(46, "long-name", "a model's name of 100,000 characters",
+                [_named_at_length], K.PROTOCOL),
     Fault(46, "named-llama", "another model's name, and what was billed",
           b.sends(_as_named("meta-llama/llama-4-maverick")), of=Models.LLAMA,
           shows={"model": "meta-llama/llama-4-maverick", "cost_usd": 0.00034}),

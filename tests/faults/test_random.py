@@ -162,7 +162,8 @@ async def test_a_thousand_random_faults(
     monkeypatch.setattr("random.uniform", lambda least, _: least / 10)
     monkeypatch.setattr(upstream, "keeps_connections", True)
     # The bill is compared to the cent: a busy machine must not come too late for it.
-    monkeypatch.setattr("app.llm.openrouter.USAGE_GRACE_S", 5.0)
+    for grace in ("USAGE_GRACE_S", "USAGE_AFTER_FAILURE_S"):
+        monkeypatch.setattr(f"app.llm.openrouter.{grace}", 5.0)
     dice, entries = Dice(), list[Entry]()
     tasks, before = len(asyncio.all_tasks()), descriptors()
     # A third of the total is kept for Haiku: more than its limit to the first content.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import ProviderError
+from app.errors import AnswerUnavailable, ProviderError
 from app.events import Message
 from app.llm.ledger import Entry
 from tests.faults.network import dropped
@@ -47,16 +47,39 @@ def sends(events: Sequence[Any]) -> Step:
             "server",
             id="an error beside it",
         ),
+        pytest.param(
+            [llama_chunk("Ciao"), {"error": {"code": 502, "message": "x"}}, BILL],
+            "server",
+            id="after an error",
+        ),
+        pytest.param(
+            [{"choices": [{"error": {"code": 402}, "finish_reason": "error"}]}, BILL],
+            "payment",
+            id="after an error of the choice",
+        ),
+        pytest.param(
+            [llama_chunk("Ciao", "error"), BILL, "[DONE]"], "server", id="after a finish in error"
+        ),
+        pytest.param(
+            [llama_chunk("Ciao", "stop"), "{rubbish", {"error": {"code": 500}}, BILL],
+            "success",
+            id="after rubbish and an error that follow the finish",
+        ),
     ],
 )
 async def test_llamas_bill_stands_when_its_answer_does_not(
-    upstream: Upstream, open_router: OpenRouter, events: list[Any], outcome: str
+    upstream: Upstream,
+    open_router: OpenRouter,
+    events: list[Any],
+    outcome: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("app.llm.openrouter.USAGE_AFTER_FAILURE_S", 5.0)
     entries: list[Entry] = []
     upstream.llama(sends(events))
     async with open_router(anthropic_api_key=None, mid_answer_failure="error") as client:
         client.ledger.listeners.append(entries.append)
-        with suppress(ProviderError):
+        with suppress(ProviderError, AnswerUnavailable):
             async for _ in client.stream(QUESTION):
                 pass
 
