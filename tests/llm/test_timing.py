@@ -71,6 +71,7 @@ async def test_the_time_that_a_caller_takes_is_not_the_providers() -> None:
     async def speaks() -> AsyncGenerator[ProviderEvent]:
         for _ in range(3):
             yield TextDelta("x")
+            await asyncio.sleep(0.01)  # a limit that has passed ends a wait, and nothing else
         yield DONE
 
     limits = TimeLimits(first_content_s=30, idle_s=30, total_s=30)
@@ -90,7 +91,7 @@ async def test_white_space_after_the_first_word_is_passed_on_and_is_still_a_sile
             yield TextDelta(" ")
             await asyncio.sleep(0.01)
 
-    limits = TimeLimits(first_content_s=30, idle_s=0.1, total_s=30)
+    limits = TimeLimits(first_content_s=30, idle_s=0.5, total_s=30)
     stream = timed(trails_off(), limits, asyncio.get_running_loop().time() + 30, 100_000)
     assert [await anext(stream), await anext(stream)] == [TextDelta("uno"), TextDelta(" ")]
     with pytest.raises(ProviderError) as caught:
