@@ -92,14 +92,14 @@ def answered(text: str) -> bytes:
 async def test_what_a_server_says_unasked_on_a_kept_connection_answers_no_question(
     open_router: OpenRouter, unasked: bytes
 ) -> None:
-    kept: list[asyncio.StreamWriter] = []
+    asking: list[asyncio.StreamWriter] = []
     questions = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal questions
-        kept.append(writer)
         while (await _head(reader)).startswith(b"POST"):
             questions += 1
+            asking.append(writer)
             writer.write(answered(f"Risposta {questions}."))
         writer.close()
 
@@ -109,8 +109,8 @@ async def test_what_a_server_says_unasked_on_a_kept_connection_answers_no_questi
             for number in range(1, 4):
                 answer = await client.chat_async(QUESTION)
                 assert answer.text == f"Risposta {number}."
-                if not kept[-1].is_closing():
-                    kept[-1].write(unasked)
+                assert not asking[-1].is_closing()
+                asking[-1].write(unasked)
                 for _ in range(50):  # both ends share one loop: some turns of it, and it is read
                     await asyncio.sleep(0)
 
