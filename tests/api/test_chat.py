@@ -122,8 +122,11 @@ async def test_a_stream_tells_sources_route_deltas_and_done_as_they_come(
                     done = event.data
         whole = (await ask(client, message=QUESTION)).json()
 
-    assert names == ["sources", "route", "delta", "delta", "delta", "done"]
-    assert spelled == text
+    # What the model wrote at once may come as one piece.
+    assert list(dict.fromkeys(names)) == ["sources", "route", "delta", "done"]
+    assert names.count("delta") == len(names) - 3 >= 2
+    assert spelled[0] == text[0]
+    assert "".join(spelled) == "".join(text)
     assert set(done) == ANSWER_KEYS - {"answer"}
     timed = {"ttft_ms", "latency_ms", "request_id"}
     assert {k: done[k] for k in set(done) - timed} == {k: whole[k] for k in set(done) - timed}
