@@ -2,7 +2,7 @@
 
 The code is compiled first, as in the image. Both keys are set, as in production, and a
 stand-in on loopback is asked whether they work. Beside the time on the clock, which a busy machine
-stretches, stands the time on the processors, which it does so much less.
+stretches, stands the time on the processors, which it stretches less.
 
 python -m scripts.bench_start [STARTS]
 """

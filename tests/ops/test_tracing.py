@@ -6,9 +6,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 
+from app.chat.service import Search
+from app.llm.ledger import CANCELLED
+from app.ops import tracing
+from tests.ops.test_spending import entry
 from tests.service import stream_chat
 from tests.test_cli import ZANTARA, environment, free_port, run, served
 from tests.upstream import Upstream, haiku_says, llama_says, status
@@ -94,6 +103,25 @@ async def test_one_span_a_request_with_the_search_and_each_attempt_inside(
     assert "capital" not in told
     assert "miliardi" not in told
     assert "planted" not in told
+
+
+def test_a_search_by_words_alone_is_an_error_and_a_client_that_left_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+    tracing.trace_search(Search(duration_s=0.1, passages=3, degraded=True))
+    tracing.trace_call(entry(outcome=CANCELLED))
+
+    search, call = exporter.get_finished_spans()
+    assert search.attributes
+    assert search.attributes["zantara.degraded"] is True
+    assert search.status.status_code is StatusCode.ERROR
+    assert call.attributes
+    assert "error.type" not in call.attributes
+    assert call.status.status_code is StatusCode.UNSET
 
 
 async def test_a_collector_that_is_down_costs_no_answer_and_a_clean_end(
