@@ -14,7 +14,7 @@ from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import ROOT
 from tests.conftest import Serving
 from tests.service import running, settings_for
-from tests.upstream import Upstream, haiku_says, status
+from tests.upstream import Upstream, haiku_says, llama_says, status
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 QUESTION = "Quanto capitale per una PT PMA?"
@@ -58,6 +58,17 @@ async def test_each_way_back_to_haiku_says_so_in_health_and_logs(
     assert ("Llama 4 Scout client initialized" in log) == (
         "openrouter_api_key_llama" not in settings
     )
+
+
+async def test_without_haiku_a_request_for_it_is_answered_by_llama(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.llama(llama_says("Dieci miliardi."))
+    async with serving(anthropic_api_key=None) as client:
+        answer = (await client.post("/chat", json={"message": QUESTION, "model": "haiku"})).json()
+
+    assert (answer["ai_used"], answer["fallback_reason"]) == ("llama-scout", "haiku_not_configured")
+    assert "`haiku_not_configured`" in OPERATIONS
 
 
 async def test_a_fallback_says_its_kind_in_answer_and_log(
