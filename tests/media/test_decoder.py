@@ -38,6 +38,15 @@ async def test_a_picture_of_each_kind_is_made_afresh_at_a_size_that_models_take(
     assert red > 200 > 60 > max(green, blue)
 
 
+async def test_a_picture_that_was_taken_sideways_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as phones note it: to be turned by a quarter
+    sideways = picture("JPEG", (640, 480), exif=exif)
+    (shown,) = await pictures_of(data_url("image/jpeg", sideways))
+
+    assert opened(shown).size == (480, 640)
+
+
 async def test_what_a_camera_notes_beside_the_picture_does_not_go_on() -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
