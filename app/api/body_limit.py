@@ -15,6 +15,8 @@ MAX_BODY_BYTES = 1_000_000
 MAX_TURN_BYTES = 12_000_000
 TURNS = ("/chat", "/v1/chat/completions", "/api/chat")
 UPLOADS = ("POST", "/documents")
+MAX_HELD_BYTES = 100_000_000
+"""Of all bodies over `MAX_BODY_BYTES` together, until their requests end: they lie in memory."""
 # What stands round the file in a form: boundaries, field names, the other fields.
 _FORM_BYTES = 64_000
 TIME_S = 20.0
@@ -23,10 +25,14 @@ BYTES_PER_S = 100_000
 
 
 class BodyLimitMiddleware:
-    """Raises a 413, 408 or 415 in the application for a body too long, too slow, or packed."""
+    """Raises a 413, 408 or 415 in the application for a body too long, too slow, or packed.
+
+    And a 503 for a large one while there are too many.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with a `receive` that counts."""
@@ -41,12 +47,12 @@ class BodyLimitMiddleware:
         head = dict(scope["headers"])
         declared = _declared_length(head)
         arriving = has_body(scope)
-        received = 0
+        received = held = 0
         # Unpacked, its length would be anybody's guess.
         packed = head.get(b"content-encoding", b"").strip().lower()
 
         async def bounded_receive() -> Message:
-            nonlocal arriving, received
+            nonlocal arriving, received, held
             if not arriving:
                 # What comes after the body is the client's leaving, for which there is no time.
                 return await receive()
@@ -63,9 +69,17 @@ class BodyLimitMiddleware:
             received += len(message.get("body", b""))
             if received > limit:
                 raise _too_large(limit)
+            if received > MAX_BODY_BYTES:
+                self._held += received - held
+                held = received
+                if self._held > MAX_HELD_BYTES:
+                    raise _too_many()
             return message
 
-        await self._app(scope, bounded_receive, send)
+        try:
+            await self._app(scope, bounded_receive, send)
+        finally:
+            self._held -= held
 
 
 def has_body(scope: Scope) -> bool:
@@ -81,6 +95,11 @@ def _declared_length(head: dict[bytes, bytes]) -> int:
 
 def _too_large(limit: int) -> HTTPException:
     return HTTPException(413, f"the body is longer than {limit} bytes")
+
+
+def _too_many() -> HTTPException:
+    detail = f"large bodies of {MAX_HELD_BYTES} bytes are under way already; try again in 5 s"
+    return HTTPException(503, detail, {"Retry-After": "5", "Connection": "close"})
 
 
 def _not_unpacked(encoding: bytes) -> HTTPException:

@@ -5,6 +5,7 @@ import gzip
 import json
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -91,6 +92,33 @@ async def test_row_9_a_body_without_end_is_cut_off_with_memory_flat(
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+async def test_row_9_large_bodies_together_fill_no_memory(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.body_limit.MAX_BODY_BYTES", 10_000)
+    monkeypatch.setattr("app.api.body_limit.MAX_HELD_BYTES", 30_000)
+    large = b'{"message": "' + b" " * 20_000
+    head = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    async with serving() as client, asyncio.timeout(60):
+
+        async def sent(body: bytes) -> int:
+            with suppress(httpx.WriteError):  # refused before its end
+                answer = await client.post(
+                    "/chat", content=body, headers={"Content-Type": "application/json"}
+                )
+                return answer.status_code
+            return 503
+
+        _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(head + b"Content-Length: 20100\r\n\r\n" + large)
+        while await sent(large) != 503:  # 400, as long as the other has not arrived
+            await asyncio.sleep(0.01)
+        assert await sent(b'{"message": " "}') == 422
+        writer.close()
+        while await sent(large) != 400:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
