@@ -75,13 +75,12 @@ class Clients:
     """So many at once, each asking again and again over all the doors, until told to stop."""
 
     url: str
+    key: str
     count: int
     seed: int
     ends: Counter[str] = field(default_factory=Counter)
-    """How the turns ended; `broken` are those that began and neither ended nor told why."""
+    """How the turns ended; `broken` are those that neither ended nor told why."""
     stopping: bool = False
-    being_stopped: bool = False
-    """The service was told to end: that it takes no new connection is no fault then."""
 
     async def run(self) -> None:
         """Ask until `stopping`."""
@@ -90,7 +89,12 @@ class Clients:
     async def _one(self, number: int) -> None:
         chance = random.Random(self.seed + number)  # noqa: S311 - dice
         limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(base_url=self.url, timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=60,
+            limits=limits,
+        ) as client:
             while not self.stopping:
                 end = await self._turn(client, chance)
                 self.ends[end] += 1
@@ -100,19 +104,16 @@ class Clients:
     async def _turn(self, client: httpx.AsyncClient, chance: random.Random) -> str:
         path, body = _asked(chance)
         leaves_after = chance.randrange(6) if chance.random() < HANGS_UP else None
-        begun, said = False, b""
+        said = b""
         try:
             async with client.stream("POST", path, json=body) as answer:
-                begun = True
                 async for piece in answer.aiter_raw():
                     said += piece
                     leaves_after = leaves_after and leaves_after - 1
                     if leaves_after == 0:
                         return "hung up"
-                return _how_it_ended(answer, said)
+                return how_it_ended(answer, said)
         except httpx.HTTPError as error:
-            if not begun and self.being_stopped:
-                return "came after the end"
             with suppress(UnicodeDecodeError):
                 print("broken:", path, type(error).__name__, error, said[-200:].decode())
             return "broken"
@@ -135,11 +136,17 @@ def _asked(chance: random.Random) -> tuple[str, Any]:
     )
 
 
-def _how_it_ended(answer: httpx.Response, said: bytes) -> str:
+_OF_THE_MODELS = (400, 413, 422)
+"""What the models' own refusals become: 400 and 422 of what was asked, 413 of its length."""
+
+
+def how_it_ended(answer: httpx.Response, said: bytes) -> str:
+    """Of a turn whose connection has not failed."""
     if answer.status_code == 503:
         return "refused: closing" if b"is closing" in said else "refused: full"
     if answer.status_code != 200:
-        return "told why" if 400 <= answer.status_code < 500 else f"HTTP {answer.status_code}"
+        known = answer.status_code in _OF_THE_MODELS
+        return "told why" if known else f"HTTP {answer.status_code}"
     if answer.headers["content-type"].startswith("application/json"):
         return "whole"
     if b"event: error" in said or b'"type":"error"' in said or b'data: {"error"' in said:
