@@ -160,7 +160,8 @@ class _Rows:
 
 def _products(matrix: Vectors, vector: Vectors, seen: NDArray[np.bool_]) -> Vectors:
     """Those of the rows that are seen: run by run where others lie between them."""
-    runs = np.flatnonzero(np.diff(seen, prepend=False, append=False)).reshape(-1, 2)
+    within = np.concatenate(([False], seen, [False]))
+    runs = np.flatnonzero(within[1:] != within[:-1]).reshape(-1, 2)
     if np.count_nonzero(seen) + _PRODUCT_COSTS * len(runs) < len(matrix):
         products = [matrix[start:end] @ vector for start, end in runs.tolist()]
         return np.concatenate([np.empty(0, np.float32), *products])

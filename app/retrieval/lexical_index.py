@@ -141,7 +141,7 @@ def _best(postings: Iterable[Postings], passages: int, visible: Visible, limit: 
     # Each term's passages are in order already: merging them takes a fifth of sorting them.
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
-    first_of_passage = np.flatnonzero(np.diff(ids, prepend=-1))
+    first_of_passage = np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))
     found, scores = ids[first_of_passage], np.add.reduceat(weights[order], first_of_passage)
     within = visible.mask(found)
     found, scores = found[within], scores[within]
