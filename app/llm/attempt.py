@@ -151,6 +151,7 @@ class Attempt:
             return self.ledger.budget.reserve(most_usd)
         except ProviderError as error:
             self.permit.abandoned()
+            self.on_failure(error)
             logger.warning("💸 No call was made", ai=self.side.ai, reason=error.detail)
             raise
 
