@@ -19,20 +19,27 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
-# Every token of Llama 3 and 4 begins with `<|`; the next are Llama 2's, the tags Claude's.
-_TOKEN_BEGINS = re.compile(
-    r"<(?=\||/?s>|</?SYS>"
-    r"|/?(?:antml:)?(?:system|assistant|human|user|developer|thinking|invoke|parameter"
-    r"|(?:function|tool)_\w)"
-    r")|\[(?=/?INST\])",
-    re.IGNORECASE,
-)
-# From the end of the line before: what begins with a set of characters is found fast.
-_TURN = re.compile(
-    r"([\n\r\x85\u2028\u2029][ \t>#*_-]{0,16})"
-    r"(system|assistant|user|human|developer|tool|function)(?=[ \t*_]{0,8}:)",
-    re.IGNORECASE,
-)
+# By the character that each begins with: what begins with one, not with one of several, is found
+# three times as fast in a long prompt. Every token of Llama 3 and 4 begins with `<|`; the next
+# are Llama 2's, the tags Claude's.
+_TOKENS = {
+    "<": re.compile(
+        r"<(?=\||/?s>|</?SYS>"
+        r"|/?(?:antml:)?(?:system|assistant|human|user|developer|thinking|invoke|parameter"
+        r"|(?:function|tool)_\w)"
+        r")",
+        re.IGNORECASE,
+    ),
+    "[": re.compile(r"\[(?=/?INST\])", re.IGNORECASE),
+}
+_TURNS = {
+    end: re.compile(
+        rf"({end}[ \t>#*_-]{{0,16}})"
+        r"(system|assistant|user|human|developer|tool|function)(?=[ \t*_]{0,8}:)",
+        re.IGNORECASE,
+    )
+    for end in "\n\r\x85\u2028\u2029"
+}
 
 
 def as_text(prompt: Prompt) -> Prompt:
@@ -43,8 +50,14 @@ def as_text(prompt: Prompt) -> Prompt:
 
 def neutral(text: str) -> str:
     """`<|eot|>` as `‹|eot|>`, `system:` at the beginning of a line as `"system":`."""
-    visible = _UNSEEN.sub("", text)
-    return _TURN.sub(r'\1"\2"', "\n" + _TOKEN_BEGINS.sub("‹", visible))[1:]
+    text = "\n" + _UNSEEN.sub("", text)
+    for begin, token in _TOKENS.items():
+        if begin in text:
+            text = token.sub("‹", text)
+    for end, turn in _TURNS.items():
+        if end in text:
+            text = turn.sub(r'\1"\2"', text)
+    return text[1:]
 
 
 def _message(message: Message) -> Message:

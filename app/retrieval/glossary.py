@@ -6,7 +6,7 @@ between what says the same.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from app.retrieval.stop_words import STOP_WORDS
@@ -89,6 +89,12 @@ def glossary() -> Glossary:
             for line in lines
         ]
     )
+
+
+@lru_cache(maxsize=1_024)
+def terms_in(question: str, language: str | None) -> Mapping[str, Sequence[str]]:
+    """What it says of a question's terms; of the last questions it is remembered."""
+    return glossary().terms(question, language)
 
 
 def _stems(term: str) -> _Words:

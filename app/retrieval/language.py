@@ -1,7 +1,7 @@
 """Which of our three languages a text is in."""
 
 import asyncio
-from functools import cache
+from functools import cache, lru_cache
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
@@ -20,6 +20,7 @@ def document_language(text: str) -> str:
     return _classify(text[:_SAMPLE_CHARACTERS])[0]
 
 
+@lru_cache(maxsize=1_024)
 def question_language(question: str) -> str | None:
     """None when the question is too short to tell."""
     language, probability = _classify(question)

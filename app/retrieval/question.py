@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from app.retrieval.glossary import glossary
+from app.retrieval.glossary import terms_in
 
 
 class Words(NamedTuple):
@@ -78,7 +78,7 @@ class Question:
             versions.setdefault(code, text)
         terms: dict[str, dict[str, None]] = {}
         for language, text in versions.items():
-            for target, found in glossary().terms(text, language).items():
+            for target, found in terms_in(text, language).items():
                 if target != language or not self.translations:
                     terms.setdefault(target, {}).update(dict.fromkeys(found))
         return {target: list(found) for target, found in terms.items()}
