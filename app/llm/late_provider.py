@@ -1,9 +1,12 @@
 """A provider whose code takes long to load: loaded beside the start, not before it."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from app.errors import FailureKind, ProviderError
 from app.llm.provider import Bill, ChatRequest, KeyState, Provider, ProviderEvent
 
 
@@ -19,11 +22,22 @@ class LateProvider:
     async def _made(self) -> Provider:
         if self._making is None:
             self._making = asyncio.create_task(asyncio.to_thread(self._make))
-        # Whoever gives up waiting does not take it from those who still wait.
-        return await asyncio.shield(self._making)
+        making = self._making
+        try:
+            # Whoever gives up waiting does not take it from those who still wait.
+            return await asyncio.shield(making)
+        except (OSError, ImportError) as error:
+            if self._making is making:
+                self._making = None  # to be tried again
+            # Of a shared library it is told in words alone.
+            if os.strerror(errno.EMFILE) in str(error) or os.strerror(errno.ENFILE) in str(error):
+                raise ProviderError(
+                    FailureKind.NO_DESCRIPTORS, "this process has too many open files"
+                ) from error
+            raise
 
     async def load(self) -> None:
-        """Make the provider, if nobody has."""
+        """Make the provider, if nobody has. Raises `ProviderError` where no file can be opened."""
         await self._made()
 
     async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
@@ -35,7 +49,11 @@ class LateProvider:
 
     async def check_key(self) -> KeyState:
         """As the provider's own."""
-        return await (await self._made()).check_key()
+        try:
+            provider = await self._made()
+        except ProviderError:
+            return KeyState.UNKNOWN
+        return await provider.check_key()
 
     async def aclose(self) -> None:
         """Close the provider, if it was ever needed."""
