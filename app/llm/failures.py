@@ -198,6 +198,12 @@ def failure_from_transport(error: BaseException) -> ProviderError:
         return ProviderError(FailureKind.NO_DESCRIPTORS, "this process has too many open files")
     if isinstance(cause, aiohttp.ServerTimeoutError):
         return ProviderError(FailureKind.TIMEOUT_CONNECT, "no connection within the limit")
-    if isinstance(cause, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        return ProviderError(FailureKind.PROTOCOL, type(cause).__name__)
-    return ProviderError(FailureKind.CONNECTION, type(cause or error).__name__)
+    if isinstance(cause, aiohttp.ClientPayloadError):
+        return ProviderError(FailureKind.PROTOCOL, "the answer was cut off")
+    if isinstance(cause, aiohttp.ClientResponseError):
+        return ProviderError(FailureKind.PROTOCOL, "an answer that is no HTTP")
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return ProviderError(FailureKind.CONNECTION, "the server's name was not found")
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return ProviderError(FailureKind.CONNECTION, "the server took no connection")
+    return ProviderError(FailureKind.CONNECTION, "the connection was lost")

@@ -125,6 +125,22 @@ def test_that_we_may_open_nothing_more_is_no_fault_of_the_providers(number: int)
     assert failure_from_transport(refused).kind is FailureKind.NO_DESCRIPTORS
 
 
+def test_a_lost_connection_is_told_in_words() -> None:
+    lost = [
+        aiohttp.ClientPayloadError,
+        aiohttp.ServerDisconnectedError,
+        aiohttp.ClientConnectorError,
+    ]
+
+    told = {failure_from_transport(_unmade(cls)).detail for cls in lost}
+
+    assert told == {
+        "the answer was cut off",
+        "the connection was lost",
+        "the server took no connection",
+    }
+
+
 def test_the_providers_words_do_not_travel() -> None:
     error = failure_from_response(400, {}, {"message": "key sk-or-v1-secret is bad"})
 
