@@ -14,7 +14,6 @@ from prometheus_client import (
     CollectorRegistry,
     Histogram,
     ProcessCollector,
-    make_wsgi_app,
     start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -196,15 +195,13 @@ def exporting(
         raise ConfigurationError(
             f"METRICS_PORT {port} cannot be listened on ({error.strerror}): name another"
         ) from error
-    figures = make_wsgi_app(registry)
 
-    def to_neighbours(environ: dict[str, Any], start: Any) -> Any:
-        if is_private(environ["REMOTE_ADDR"]):
-            return figures(environ, start)
-        start("403 Forbidden", [])
-        return [b""]
+    def is_neighbour(_: Any, peer: tuple[str, int]) -> bool:
+        return is_private(peer[0])
 
-    server.set_app(to_neighbours)
+    # Asked before a thread is begun for a connection, which lasts for as long as its peer likes,
+    # and before anything is read or told, the server's version among it.
+    server.verify_request = is_neighbour  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
