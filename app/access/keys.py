@@ -62,7 +62,8 @@ def configured(setting: SecretStr | None) -> Iterator[Key]:
     """The keys of the setting `API_KEYS`, which its validator has found well formed."""
     if setting is None:
         return
-    for n, entry in enumerate(setting.get_secret_value().split(","), 1):
+    for entry in setting.get_secret_value().split(","):
         _, is_digest, digest = entry.partition(DIGEST_PREFIX)
         found = bytes.fromhex(digest) if is_digest else digest_of(entry)
-        yield Key(f"API_KEYS {n}", found, EVERY_SCOPE)
+        # Not by its place: whoever moves up would have the conversations of the key before it.
+        yield Key(f"API_KEYS {found.hex()[:16]}", found, EVERY_SCOPE)

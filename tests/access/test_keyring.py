@@ -48,6 +48,16 @@ def test_the_setting_takes_keys_and_their_digests() -> None:
     assert known.find(f"sha256:{digest_of(hidden).hex()}") is None
 
 
+def test_a_key_of_the_setting_keeps_its_name_when_another_is_taken_off_the_list() -> None:
+    one, two = new_key(), new_key()
+    of_both = [key.name for key in configured(SecretStr(f"{one},{two}"))]
+    digest = f"sha256:{digest_of(two).hex()}"
+
+    assert len(set(of_both)) == 2
+    assert [key.name for key in configured(SecretStr(two))] == of_both[1:]
+    assert [key.name for key in configured(SecretStr(digest))] == of_both[1:]
+
+
 @pytest.mark.parametrize(
     "value", ["too-short", "sha256:12ab", "has a space in the middle of it", ","]
 )
