@@ -19,6 +19,8 @@ from app.settings import Settings
 
 HEAD_LIMIT_S = 20.0
 """For the head of a request, from the connection or its first byte on."""
+UNREAD_LIMIT_S = 40.0
+"""For a client that takes nothing of what lies ready for it: longer than an answer waits for it."""
 LAST_BYTES_S = 5
 """For connections that are still open once nothing is under way."""
 
@@ -46,9 +48,14 @@ _LOADED_BY_TICK = 200
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """uvicorn's, but for clients that never end a request's head: it would wait for ever."""
+    """uvicorn's, but for clients that never end a request's head, or never read its answer.
+
+    It would wait for ever, even where it has closed the connection: asyncio closes it for good
+    once all is sent.
+    """
 
     _head_due: asyncio.TimerHandle | None = None
+    _reading_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A first request is due."""
@@ -75,7 +82,32 @@ class PromptProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more."""
         self._head_is_there()
+        self._stop_expecting_reading()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads less than is written."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._stop_expecting_reading()
+        super().resume_writing()
+
+    def _expect_reading(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._reading_due = self.loop.call_later(UNREAD_LIMIT_S, self._require_reading, unread)
+
+    def _require_reading(self, unread: int) -> None:
+        if self.transport.get_write_buffer_size() < unread:
+            self._expect_reading()  # slow, but it reads
+        else:
+            self.transport.abort()
+
+    def _stop_expecting_reading(self) -> None:
+        if self._reading_due:
+            self._reading_due.cancel()
 
     def _expect_head(self) -> None:
         self._head_is_there()

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.api import streaming
+from app.server import PromptProtocol
 from tests.conftest import Serving
 from tests.service import sent_events, stream_chat, text_of
 from tests.upstream import (
@@ -521,6 +522,15 @@ async def test_a_client_who_does_not_read_is_given_up(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.streaming.SEND_LIMIT_S", 0.2)
+    monkeypatch.setattr("app.server.UNREAD_LIMIT_S", 0.5)
+    lost: list[tuple[str, int] | None] = []
+    connection_lost = PromptProtocol.connection_lost
+
+    def noted(protocol: PromptProtocol, error: Exception | None) -> None:
+        lost.append(protocol.client)
+        connection_lost(protocol, error)
+
+    monkeypatch.setattr(PromptProtocol, "connection_lost", noted)
     # More than the buffers of all sockets hold, and so more than an answer may have.
     monkeypatch.setattr("app.llm.attempt.MOST_CHARACTERS_PER_TOKEN", 10**6)
 
@@ -541,6 +551,9 @@ async def test_a_client_who_does_not_read_is_given_up(
             while not upstream.llama_calls:
                 await asyncio.sleep(0.01)
             await upstream.llama_calls[0].closed.wait()
+            # It has neither read the rest nor hung up.
+            while writer.get_extra_info("sockname") not in lost:
+                await asyncio.sleep(0.01)
         assert (await client.get("/health")).status_code == 200
         writer.close()
         del reader
