@@ -83,7 +83,7 @@ class EventStream(Response):
         except ClientDisconnect:
             if not begun:
                 raise
-        except TimeoutError:
+        except _Unread:
             # Without a last chunk the server closes the connection, and the client can tell.
             logger.warning("client reads too slowly", limit_s=SEND_LIMIT_S)
 
@@ -102,8 +102,11 @@ class EventStream(Response):
 
         async def send_body(body: bytes, *, more: bool) -> None:
             silence.ends()
-            with limit.until(clock() + SEND_LIMIT_S):
-                await send({"type": "http.response.body", "body": body, "more_body": more})
+            try:
+                with limit.until(clock() + SEND_LIMIT_S):
+                    await send({"type": "http.response.body", "body": body, "more_body": more})
+            except TimeoutError:
+                raise _Unread from None
 
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -119,6 +122,10 @@ class EventStream(Response):
         finally:
             limit.close()
             silence.close()
+
+
+class _Unread(Exception):
+    """The client does not read. No `TimeoutError`: one that the events raise is a bug."""
 
 
 class _Silence:

@@ -502,20 +502,22 @@ async def test_silences_are_filled_with_comments(
     assert json.loads(lines[-2].removeprefix("data: "))["ai_used"] == "llama-scout"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError])
 async def test_an_error_of_our_own_is_a_500_that_says_nothing_of_the_inside(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], stream: bool, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
-        raise ZeroDivisionError("sk-or-v1-planted")
+        raise error("sk-or-v1-planted")
 
     monkeypatch.setattr("app.chat.service.compose", broken)
     async with serving() as client:
-        response = await ask(client, message=QUESTION)
+        response = await ask(client, message=QUESTION, stream=stream)
 
     assert response.status_code == 500
     assert response.json()["request_id"]
     assert "planted" not in response.text
-    assert "Zero" not in response.text
+    assert error.__name__ not in response.text
 
 
 async def test_a_client_who_does_not_read_is_given_up(
