@@ -25,8 +25,12 @@ _FORWARDED = (
     "via",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
     "x-real-ip",
     "fly-client-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
 )
 
 

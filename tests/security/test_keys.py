@@ -179,7 +179,10 @@ async def test_row_20_no_way_of_writing_a_path_or_a_host_leads_round_the_key(
 async def test_row_20_without_keys_a_strange_host_or_a_proxy_is_not_this_machine(
     serving: Serving,
 ) -> None:
-    strange = ({"Host": "rebound.example"}, {"Host": "127.0.0.1.example"}, STRANGER)
+    strange = (
+        {"Host": "rebound.example"}, {"Host": "127.0.0.1.example"}, STRANGER,
+        {"X-Forwarded-Proto": "https"}, {"CF-Connecting-IP": "203.0.113.9"},
+    )  # fmt: skip
     async with serving() as client:
         assert (await client.get("/documents")).status_code == 200
         for headers in strange:
