@@ -92,8 +92,7 @@ def test_every_reason_to_fall_back_is_explained() -> None:
     causes = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
     explained = {kind for cause in causes for kind in re.findall(r"`(\w+)`", cause)}
 
-    # A question that a filter refuses is asked of no other model; a seam is Haiku's own.
-    assert explained == {*FailureKind, HEDGED} - {FailureKind.CONTENT_FILTER, FailureKind.SEAM}
+    assert explained == {*FailureKind, HEDGED}
 
 
 async def test_a_key_that_is_refused_stands_in_the_log(
