@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from app.ops.descriptors import OWN, PER_REQUEST
 from tests.test_cli import ZANTARA, environment, free_port, served
-from tests.upstream import Upstream, Wire, llama_says
+from tests.upstream import Upstream, Wire, haiku_says, llama_says
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -47,10 +47,17 @@ class Child:
                 found[descriptor.name] = str(descriptor.readlink())
         return found
 
-    async def ask(self) -> httpx.Response:
+    async def ask(self, **options: str) -> httpx.Response:
         """One turn over a connection of its own."""
         async with httpx.AsyncClient(base_url=self.http.base_url, timeout=60) as http:
-            return await http.post("/chat", json=TURN, headers={"Connection": "close"})
+            turn, headers = {**TURN, **options}, {"Connection": "close"}
+            return await http.post("/chat", json=turn, headers=headers)
+
+    async def until_the_books_are_open(self) -> None:
+        """Wait until the ledger has its file: it is opened at the first call, and stays."""
+        async with asyncio.timeout(60):
+            while not any(what.endswith("/ledger.db") for what in self.open_now().values()):
+                await asyncio.sleep(0.01)
 
     async def until_closed_but_for(self, before: Open) -> None:
         """Wait until no connection is left that was opened since.
@@ -141,6 +148,10 @@ async def child(
             while degraded:  # the first searches open the vector index
                 shared_upstream.llama(llama_says("Sì."))
                 degraded = (await child.ask()).json()["degraded"]
+        # What is loaded late would take files, and give them back while none is to be free.
+        shared_upstream.haiku(haiku_says("Sì."))
+        assert (await child.ask(model="haiku")).json()["ai_used"] == "haiku"
+        await child.until_the_books_are_open()
         yield child
     assert "Traceback" not in log.read_text()
 
