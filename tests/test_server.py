@@ -1,11 +1,18 @@
 """How the service starts and stops: real processes, real sockets."""
 
 import asyncio
+import itertools
 import signal
+import socket
 import sys
 from pathlib import Path
 
+import uvloop
+
+from app.main import create_app
+from app.server import DrainingServer, server_config
 from tests.api.test_body_limit import half_sent
+from tests.service import settings_for
 from tests.test_cli import ZANTARA, environment, free_port, served
 from tests.upstream import Upstream
 
@@ -69,3 +76,35 @@ async def test_a_body_that_was_begun_does_not_hold_up_the_stop(
         process.send_signal(signal.SIGTERM)
         # The limit for a turn, which was waited for, is 120 s.
         assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+def test_connections_that_come_together_are_accepted_in_a_few_turns_of_the_loop(
+    tmp_path: Path,
+) -> None:
+    turns = itertools.count()
+
+    def turn() -> None:
+        next(turns)
+        asyncio.get_running_loop().call_soon(turn)
+
+    async def turns_for(clients: int) -> int:
+        settings = settings_for(tmp_path, port=free_port())
+        server = DrainingServer(server_config(create_app(settings), settings), drain_s=0)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            assert not serving.done(), "the service did not start"
+            await asyncio.sleep(0.005)
+        turn()
+        address = ("127.0.0.1", settings.port)
+        open_now = [socket.create_connection(address) for _ in range(clients)]
+        before = next(turns)
+        while len(server.server_state.connections) < clients:
+            await asyncio.sleep(0)
+        taken = next(turns) - before
+        for client in open_now:
+            client.close()
+        server.should_exit = True
+        await serving
+        return taken
+
+    assert uvloop.run(turns_for(64)) < 16
