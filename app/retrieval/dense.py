@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.question_vectors import QuestionVectors
-from app.retrieval.records import Change, Partition
+from app.retrieval.records import Change, Neighbour, Partition
 from app.retrieval.shared_documents import SharedDocuments
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
@@ -36,7 +35,7 @@ SEARCH_TIMEOUT_S = 3.0
 _RETRY_S = 10.0
 FOLLOW_S = 2.0
 """How often other processes' changes are looked for: a request of some milliseconds."""
-# So many vectors of a language are compared one by one; of more the nearest are looked for in
+# So many vectors of a partition are compared one by one; of more the nearest are looked for in
 # Chroma's graph. Processor time of a question, ms: 3,333 0.18 and 1.4, 10,000 0.7, 20,000 2.4,
 # 33,333 4.7 and 1.8. The graph found 9,998 of 10,000 neighbours.
 EXACT_UP_TO = 15_000
@@ -50,7 +49,7 @@ class Asked(NamedTuple):
     vector: Vectors
     translations: Mapping[str, Vectors] = MappingProxyType({})
     small_talk: bool = False
-    found: Mapping[str, list[int]] = MappingProxyType({})
+    found: Mapping[Partition, list[Neighbour]] = MappingProxyType({})
 
 
 class DenseSearch:
@@ -242,11 +241,21 @@ class DenseSearch:
         """For each language at most `limit` chunks, nearest first, by the translation into it."""
         found = dict(asked.found)
         if not self._served or scope.picks_documents:
-            visible = self._store.documents.visible(scope)
             found |= self._exact.search(
-                asked.vector, limit, visible, asked.translations, other_than=found
+                asked.vector,
+                limit,
+                lambda partition: scope.covers(partition) and partition not in asked.found,
+                self._store.documents.visible(scope),
+                asked.translations,
             )
-        return [ranking for _, ranking in sorted(found.items()) if ranking]
+        by_language: dict[str, list[Neighbour]] = {}
+        for partition, nearest in found.items():
+            by_language.setdefault(partition.language, []).extend(nearest)
+        return [
+            [neighbour.chunk_id for neighbour in sorted(nearest, key=_nearest_first)[:limit]]
+            for _, nearest in sorted(by_language.items())
+            if nearest
+        ]
 
     @property
     def _served(self) -> bool:
@@ -256,30 +265,27 @@ class DenseSearch:
         return not self._exact.loaded and (scope.picks_documents or not self._served)
 
     def _asks_chroma(self, scope: Scope) -> bool:
-        """Of a shared server all is asked, of our own the languages with many passages."""
+        """Of a shared server all is asked, of our own the partitions of many passages."""
         return not scope.picks_documents and (self._served or bool(self._large(scope)))
 
-    def _large(self, scope: Scope) -> frozenset[str]:
-        asked = scope.filters.languages
+    def _large(self, scope: Scope) -> frozenset[Partition]:
         sizes = self._exact.sizes.items()
-        return frozenset(
-            code for code, size in sizes if size > EXACT_UP_TO and (not asked or code in asked)
-        )
+        return frozenset(part for part, n in sizes if n > EXACT_UP_TO and scope.covers(part))
 
     def _ask_chroma(self, asked: Asked, limit: int, scope: Scope) -> Asked:
         large = frozenset() if self._served else self._large(scope)
-        within = replace(scope, filters=replace(scope.filters, languages=large)) if large else scope
+        wanted = large.__contains__ if large else scope.covers
         with self._index_lock:
             index = self._index
             if index is None:
                 raise VectorsUnavailable("the vector index is being opened")
             try:
-                found = index.search(asked.vector, limit, within, asked.translations)
+                found = index.search(asked.vector, limit, wanted, asked.translations)
             except VectorsUnavailable as error:
                 self._give_up(index, error)
                 raise
         # One in which nothing was found is not compared instead.
-        return asked._replace(found={code: [] for code in large} | found)
+        return asked._replace(found={part: [] for part in large} | found)
 
     def _try_embedder(self) -> None:
         try:
@@ -337,3 +343,7 @@ class DenseSearch:
                 if self._keeper:
                     self._keeper.discard()
         self.open()
+
+
+def _nearest_first(neighbour: Neighbour) -> tuple[float, int]:
+    return -neighbour.similarity, neighbour.chunk_id

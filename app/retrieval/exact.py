@@ -5,7 +5,7 @@ One product of numpy's takes 0.05 to 0.13 µs a vector; Chroma 1.4 ms a collecti
 """
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.retrieval.document_cache import Visible
 from app.retrieval.embedder import Vectors
-from app.retrieval.records import POSITION_BITS, Change, StoredVector
+from app.retrieval.records import POSITION_BITS, Change, Neighbour, Partition, StoredVector
 from app.retrieval.store import Store
 
 # What a product of its own costs, in vectors that are compared.
@@ -26,7 +26,7 @@ class ExactIndex:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._languages: dict[str, _Rows] | None = None
+        self._partitions: dict[Partition, _Rows] | None = None
 
     def load(self) -> None:
         """Read the vectors, so that the first question need not wait: some 20 µs each."""
@@ -36,68 +36,66 @@ class ExactIndex:
     @property
     def loaded(self) -> bool:
         """Whether nothing has to be read before a search. Does not block."""
-        return self._languages is not None
+        return self._partitions is not None
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """How many vectors each language has; none before they are read. Does not block."""
-        languages = self._languages or {}
-        return {language: rows.count for language, rows in list(languages.items())}
+    def sizes(self) -> dict[Partition, int]:
+        """How many vectors each partition has; none before they are read. Does not block."""
+        partitions = self._partitions or {}
+        return {partition: rows.count for partition, rows in list(partitions.items())}
 
     def search(
         self,
         vector: Vectors,
         limit: int,
+        wanted: Callable[[Partition], bool],
         visible: Visible,
         translations: Mapping[str, Vectors] = MappingProxyType({}),
-        other_than: Collection[str] = (),
-    ) -> dict[str, list[int]]:
-        """For each language the chunks nearest to `vector`, or to the translation's into it.
+    ) -> dict[Partition, list[Neighbour]]:
+        """Of each `wanted` partition what is nearest to `vector`, or to the translation's into it.
 
-        At most `limit` each, nearest first, of the visible documents. Languages `other_than` are
-        left out.
+        At most `limit` each, nearest first, of the visible documents.
         """
         with self._lock:
-            languages = sorted(self._loaded().items())
+            partitions = [each for each in self._loaded().items() if wanted(each[0])]
         found = {
-            language: rows.search(translations.get(language, vector), limit, visible)
-            for language, rows in languages
-            if language not in other_than
+            partition: rows.search(translations.get(partition.language, vector), limit, visible)
+            for partition, rows in partitions
         }
-        return {language: chunk_ids for language, chunk_ids in found.items() if chunk_ids}
+        return {partition: nearest for partition, nearest in found.items() if nearest}
 
     def apply(self, change: Change) -> None:
         """Follow a change of the store."""
         with self._lock:
-            if self._languages is None:
+            if self._partitions is None:
                 return
             for partition, chunk_ids in change.removed.items():
-                if rows := self._languages.get(partition.language):
+                if rows := self._partitions.get(partition):
                     rows.remove(chunk_ids)
-            self._add(self._languages, change.added)
-            if any(rows.mostly_dead for rows in self._languages.values()):
-                self._languages = None
+            self._add(self._partitions, change.added)
+            if any(rows.mostly_dead for rows in self._partitions.values()):
+                self._partitions = None
 
-    def _loaded(self) -> "dict[str, _Rows]":
+    def _loaded(self) -> "dict[Partition, _Rows]":
         """All that the store holds; the caller holds the lock."""
-        if self._languages is None:
-            languages: dict[str, _Rows] = {}
+        if self._partitions is None:
+            partitions: dict[Partition, _Rows] = {}
             for page in self._store.all_vectors():
-                self._add(languages, page)
-            self._languages = languages
-        return self._languages
+                self._add(partitions, page)
+            self._partitions = partitions
+        return self._partitions
 
     @staticmethod
-    def _add(languages: "dict[str, _Rows]", vectors: Iterable[StoredVector]) -> None:
-        by_language: dict[str, list[StoredVector]] = {}
+    def _add(partitions: "dict[Partition, _Rows]", vectors: Iterable[StoredVector]) -> None:
+        members_of: dict[Partition, list[StoredVector]] = {}
         for row in vectors:
-            by_language.setdefault(row.partition.language, []).append(row)
-        for language, members in by_language.items():
-            languages.setdefault(language, _Rows(len(members[0].vector))).add(members)
+            members_of.setdefault(row.partition, []).append(row)
+        for partition, members in members_of.items():
+            partitions.setdefault(partition, _Rows(len(members[0].vector))).add(members)
 
 
 class _Rows:
-    """Vectors of one language, in arrays that grow by doubling; a dead row has no document.
+    """Vectors of one partition, in arrays that grow by doubling; a dead row has no document.
 
     One thread changes them while others search: the first `count` rows stay where they are.
     """
@@ -137,7 +135,7 @@ class _Rows:
         gone = [self._living.pop(i) for i in chunk_ids if i in self._living]
         self._documents[gone] = self._DEAD
 
-    def search(self, vector: Vectors, limit: int, visible: Visible) -> list[int]:
+    def search(self, vector: Vectors, limit: int, visible: Visible) -> list[Neighbour]:
         # Before all else: what is added meanwhile lies behind it.
         count = self.count
         # The last is for dead rows.
@@ -147,8 +145,13 @@ class _Rows:
         if len(ids) > limit:
             near = scores >= np.partition(scores, -limit)[-limit]
             ids, scores = ids[near], scores[near]
-        nearest: list[int] = ids[np.lexsort((ids, -scores))].tolist()
-        return nearest[:limit]
+        nearest = np.lexsort((ids, -scores))[:limit]
+        return [
+            Neighbour(chunk_id, similarity)
+            for chunk_id, similarity in zip(
+                ids[nearest].tolist(), scores[nearest].tolist(), strict=True
+            )
+        ]
 
     def _grow(self, capacity: int) -> None:
         for name in ("_matrix", "_ids", "_documents"):

@@ -17,7 +17,6 @@ import numpy as np
 from app.errors import VectorsUnavailable
 from app.retrieval import chroma_client
 from app.retrieval.embedder import Embedder, Vectors
-from app.retrieval.filters import Scope
 from app.retrieval.records import Neighbour, Partition, StoredVector
 
 if TYPE_CHECKING:
@@ -114,25 +113,19 @@ class VectorIndex:
         self,
         vector: Vectors,
         limit: int,
-        scope: Scope,
+        wanted: Callable[[Partition], bool],
         translations: Mapping[str, Vectors] = MappingProxyType({}),
-    ) -> dict[str, list[int]]:
-        """For each language the chunks nearest to `vector`, or to the translation's into it.
+    ) -> dict[Partition, list[Neighbour]]:
+        """Of each `wanted` partition what is nearest to `vector`, or to the translation's into it.
 
-        At most `limit` each, nearest first. Of the scope only whole partitions are heeded.
+        At most `limit` each, nearest first.
         """
-        found: dict[str, list[Neighbour]] = {}
         with chroma_client.failures():
-            for partition, collection in list(self._collections.items()):
-                if scope.covers(partition):
-                    asked = translations.get(partition.language, vector)
-                    nearest = _nearest(collection, asked, limit)
-                    found.setdefault(partition.language, []).extend(nearest)
-        return {
-            language: [n.chunk_id for n in sorted(nearest, key=_nearest_first)[:limit]]
-            for language, nearest in found.items()
-            if nearest
-        }
+            return {
+                partition: _nearest(collection, translations.get(partition.language, vector), limit)
+                for partition, collection in list(self._collections.items())
+                if wanted(partition)
+            }
 
     def add(self, rows: Iterable[StoredVector]) -> None:
         """Put chunks in, or in the place of those with their ids."""
@@ -250,10 +243,6 @@ def _nearest(collection: "ChromaCollection", vector: Vectors, limit: int) -> lis
         Neighbour(int(chunk_id), 1.0 - distance)
         for chunk_id, distance in zip(found["ids"][0], found["distances"][0], strict=True)
     ]
-
-
-def _nearest_first(neighbour: Neighbour) -> tuple[float, int]:
-    return -neighbour.similarity, neighbour.chunk_id
 
 
 def _name_of(partition: Partition) -> str:

