@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 from bench import knowledge, streams
-from bench.lanes import HEAD, Lane, completion, side_by_side, turn
+from bench.lanes import HEAD, Lane, completion, side_by_side, turn, warm_up
 from bench.report import bars
 from bench.targets import LITELLM, targets
 
@@ -60,6 +60,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
             lanes.append(Lane("litellm", started.litellm, COMPLETIONS, completion))
         else:
             print(f"no {LITELLM}: `make bench-peers` installs it")
+        await warm_up(lanes)
         print(HEAD)
         rows = await side_by_side(
             lanes,
@@ -68,6 +69,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
             seconds=1.0 if quick else 2.0,
             streamed=(True,) if quick else (True, False),
         )
+        unhurried = [] if quick else await streams.unhurried(started.upstream, lanes)
         refused = await streams.refused(started, turns=100 if quick else 400)
         opened = [
             await streams.many_open(started.upstream, lane, 100 if quick else 1000)
@@ -77,6 +79,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
         "before": before,
         "after": machine(),
         "rows": rows,
+        "unhurried": unhurried,
         "refused": refused,
         "open_streams": opened,
     }

@@ -135,6 +135,13 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return quantiles(values, n=100)[percent - 1] if len(values) > 1 else values[0]
 
 
+async def warm_up(lanes: Sequence[Lane]) -> None:
+    """Wait until they are idle, then ask each question twice, so that what is remembered is."""
+    for lane in lanes:
+        await lane.server.settled()
+        await load(lane.requests(stream=True), _WARM_UP, least=2 * len(QUESTIONS) // _WARM_UP + 1)
+
+
 async def side_by_side(
     lanes: Sequence[Lane],
     *,
@@ -142,12 +149,9 @@ async def side_by_side(
     rounds: int,
     seconds: float,
     streamed: Sequence[bool],
+    opened_a_second: float = float("inf"),
 ) -> list[dict[str, Any]]:
     """Load the lanes A B C A B C; the first is the direct wire. The figures of each row."""
-    for lane in lanes:
-        await lane.server.settled()
-        # Twice each question, so that what is remembered is.
-        await load(lane.requests(stream=True), _WARM_UP, least=2 * len(QUESTIONS) // _WARM_UP + 1)
     figures = []
     for stream, clients in itertools.product(streamed, at_once):
         rows = [Row(lane.name, stream, clients) for lane in lanes]
@@ -156,7 +160,12 @@ async def side_by_side(
         for _ in range(rounds):
             for lane, row in zip(lanes, rows, strict=True):
                 before = lane.server.cpu_s()
-                came = await load(lane.requests(stream=stream), clients, seconds=seconds)
+                came = await load(
+                    lane.requests(stream=stream),
+                    clients,
+                    seconds=seconds,
+                    opened_a_second=opened_a_second,
+                )
                 row.visits.append(Visit(came, lane.server.cpu_s() - before))
                 row.peak_mb = lane.server.peak_mb()
         found = [row.figures(rows[0]) for row in rows]

@@ -45,8 +45,13 @@ def bars(figures: dict[str, Any]) -> str:
         ("Llama refused: added to Haiku's first token, ms", "≤ 10", added, added <= 10),
     ]  # fmt: skip
     if ("router", 64) in rows:
-        r = rows["router", 64]["first_added_p99_ms"]
-        reached.append(("first token added by the router, p99 at 64, ms", "≤ 60", r, r <= 60))
+        slow = {f["lane"]: f["first_added_p99_ms"] for f in figures["unhurried"]}
+        r, floor = (rows[lane, 64]["first_added_p99_ms"] for lane in ("router", "floor"))
+        reached += [
+            (f"first token, p99 at 64, a piece every 50 ms (floor {slow['floor']:.1f}), ms", "≤ 60",
+             slow["router"], slow["router"] <= 60),
+            (f"first token, p99 at 64, pieces at once (floor {floor:.0f}), ms", "≤ 60", r, r <= 60),
+        ]  # fmt: skip
     if ("litellm", 16) in rows:
         peer = cpu("litellm")
         chat = next(lane for lane, _ in rows if lane.startswith("chat"))

@@ -1,13 +1,15 @@
-"""Two more loads: a thousand open streams, and a first model that refuses connections."""
+"""Three more loads: models that write as slowly as they do, a thousand streams, a refusal."""
 
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 
-from bench.lanes import Lane, Row, Visit, completion, percentile
+from bench.lanes import PIECES, Lane, Row, Visit, completion, percentile, side_by_side
 from bench.load import load
 from bench.processes import Server
 from bench.targets import Targets
@@ -46,20 +48,33 @@ async def refused(targets: Targets, turns: int) -> dict[str, Any]:
     return found
 
 
+async def unhurried(upstream: Server, lanes: Sequence[Lane]) -> list[dict[str, Any]]:
+    """64 clients at once of a stand-in that writes a piece every 50 ms, spread over an answer."""
+    print(f"a piece every {GAP_MS} ms:", flush=True)
+    async with _slow(upstream):
+        return await side_by_side(
+            lanes,
+            at_once=(64,),
+            rounds=3,
+            seconds=8.0,
+            streamed=(True,),
+            opened_a_second=64 * 1000 / (PIECES * GAP_MS),
+        )
+
+
 async def many_open(upstream: Server, lane: Lane, streams: int) -> dict[str, Any]:
     """So many streams at once, from a stand-in that writes a piece every 50 ms."""
     pieces = int((streams / _OPENED_A_SECOND + 10) * 1000 / GAP_MS)
     slow = Lane(lane.name, lane.server, lane.path, lambda q: {**lane.body(q), "max_tokens": pieces})
-    await _pace(upstream, GAP_MS)
     at_rest = lane.server.memory_mb()
     lane.server.forget_peak()
     cpu = lane.server.cpu_s()
     ended = asyncio.Event()
     watching = asyncio.create_task(_watch_health(lane.server, ended))
     try:
-        came = await load(slow.requests(stream=True), streams, opened_a_second=_OPENED_A_SECOND)
+        async with _slow(upstream):
+            came = await load(slow.requests(stream=True), streams, opened_a_second=_OPENED_A_SECOND)
     finally:
-        await _pace(upstream, 0)
         ended.set()
         waited_ms = await watching
     good = came.good
@@ -83,9 +98,15 @@ async def many_open(upstream: Server, lane: Lane, streams: int) -> dict[str, Any
     return found
 
 
-async def _pace(upstream: Server, gap_ms: int) -> None:
-    async with httpx.AsyncClient() as http:
-        (await http.put(f"{upstream.url}/gap", content=str(gap_ms))).raise_for_status()
+@asynccontextmanager
+async def _slow(upstream: Server) -> AsyncIterator[None]:
+    """So long a piece every 50 ms."""
+    async with httpx.AsyncClient(base_url=upstream.url) as http:
+        (await http.put("/gap", content=str(GAP_MS))).raise_for_status()
+        try:
+            yield
+        finally:
+            (await http.put("/gap", content="0")).raise_for_status()
 
 
 async def _watch_health(server: Server, ended: asyncio.Event) -> list[float]:
