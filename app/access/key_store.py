@@ -58,7 +58,7 @@ class KeyStore:
             return []
         columns = ", ".join(_COLUMNS)
         with self._opened() as connection:
-            rows = connection.execute(f"SELECT {columns} FROM keys ORDER BY name").fetchall()  # noqa: S608
+            rows = connection.execute(f"SELECT {columns} FROM keys ORDER BY name").fetchall()  # noqa: S608 - our own names
         return [
             Key(name, digest, _scopes(scopes), frozenset(groups.split()), *limits)
             for name, digest, scopes, groups, *limits in rows

@@ -88,5 +88,5 @@ async def _refresh(keyring: Keyring, store: KeyStore) -> None:
             readable = True
         except StorageFailed as error:
             if readable:
-                logger.error("keys are as they were: they cannot be read", reason=str(error))  # noqa: TRY400
+                logger.error("keys are as they were: they cannot be read", reason=str(error))  # noqa: TRY400 - the reason says it
             readable = False

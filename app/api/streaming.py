@@ -151,7 +151,9 @@ class _Silence:
     def _ring(self) -> None:
         if self._loop.time() >= self._began + KEEP_ALIVE_S:
             self.ends()
-            self._filling = self._loop.create_task(self._fill())
+            # One at most waits for a client that does not read.
+            if self._filling is None or self._filling.done():
+                self._filling = self._loop.create_task(self._fill())
         self._timer = self._loop.call_at(self._began + KEEP_ALIVE_S, self._ring)
 
     async def _fill(self) -> None:

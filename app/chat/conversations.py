@@ -90,7 +90,7 @@ class Conversations:
             # Counting them all takes a while: only a new one can be one too many.
             if begins and connection.execute(_COUNT, (owner,)).fetchone()[0] > MAX_CONVERSATIONS:
                 connection.execute(
-                    f"DELETE FROM messages WHERE owner = ? AND conversation IN ({_STALE})",  # noqa: S608
+                    f"DELETE FROM messages WHERE owner = ? AND conversation IN ({_STALE})",  # noqa: S608 - our own names
                     (owner, owner, MAX_CONVERSATIONS),
                 )
 

@@ -137,7 +137,7 @@ def spending(data_dir: Path, days: int) -> list[Spending]:
     # Not read-only: the first reader after a crash may have to bring in the write-ahead log.
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
         rows = connection.execute(
-            f"SELECT day, ai, model, {', '.join(_FIGURES)} FROM spending WHERE day IN "  # noqa: S608
+            f"SELECT day, ai, model, {', '.join(_FIGURES)} FROM spending WHERE day IN "  # noqa: S608 - our own names
             "(SELECT DISTINCT day FROM spending ORDER BY day DESC LIMIT ?) "
             "ORDER BY day, ai DESC, model",
             (days,),

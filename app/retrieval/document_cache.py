@@ -125,5 +125,5 @@ class DocumentCache:
 
 def _ids_within(connection: sqlite3.Connection, scope: Scope) -> list[str]:
     condition, parameters = scope.condition()
-    query = f"SELECT d.id FROM documents d WHERE {condition}"  # noqa: S608  # placeholders
+    query = f"SELECT d.id FROM documents d WHERE {condition}"  # noqa: S608 - placeholders
     return [row[0] for row in connection.execute(query, parameters)]

@@ -156,7 +156,7 @@ class Store:
             before = vector_rows.places(connection, affected)
             unused = self._remove(connection, document.id)
             connection.execute(
-                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608
+                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608 - our own names
                 astuple(document),
             )
             if fingerprint:
@@ -210,7 +210,7 @@ class Store:
         """A whole document; its chunks' offsets are characters of its `text`."""
         with self._database.read() as connection:
             row = connection.execute(
-                f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?",  # noqa: S608
+                f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?",  # noqa: S608 - our own names
                 (document_id,),
             ).fetchone()
         return Document(*row) if row else None

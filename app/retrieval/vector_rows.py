@@ -16,7 +16,7 @@ from app.retrieval.records import Change, Partition, StoredVector
 
 _PARTITION = f"d.language, d.access, {SUPERSEDED}"
 _VECTORS = (
-    f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608
+    f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608 - our own names
     "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key"
 )
 
@@ -45,7 +45,7 @@ def chunk_ids(database: Database) -> dict[Partition, set[int]]:
     with database.read() as connection:
         partitions = {
             row[0]: _partition(row[1:])
-            for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608
+            for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608 - our own names
         }
         chunks = connection.execute("SELECT document_id, id FROM chunks").fetchall()
     by_partition: dict[Partition, set[int]] = {}
