@@ -12,6 +12,7 @@ from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
 from app.retrieval.live_index import LiveIndex
+from app.retrieval.question import Question
 from app.retrieval.question_vectors import QuestionVectors
 from app.retrieval.records import Change, Neighbour, Partition
 from app.retrieval.small_talk import SmallTalk
@@ -33,10 +34,10 @@ _THREADS = 4
 
 
 class Asked(NamedTuple):
-    """A question's vector, by language those of its translations, and what Chroma found."""
+    """A question's vector, by language those that differ from it, and what Chroma found."""
 
     vector: Vectors
-    translations: Mapping[str, Vectors] = MappingProxyType({})
+    by_language: Mapping[str, Vectors] = MappingProxyType({})
     small_talk: bool = False
     found: Mapping[Partition, list[Neighbour]] = MappingProxyType({})
 
@@ -108,33 +109,30 @@ class DenseSearch:
             if self._search_failed:
                 self._try_embedder()
 
-    def waits(self, question: str, scope: Scope, translations: Mapping[str, str]) -> bool:
+    def waits(self, question: Question, scope: Scope) -> bool:
         """Whether `ask` has to wait for the embedder, for vectors to be read or for Chroma."""
-        known = self._vectors.remembers((question, *translations.values()))
+        known = self._vectors.remembers(question)
         return not known or self._compares_unread(scope) or self._asks_chroma(scope)
 
-    async def ask(
-        self, question: str, limit: int, scope: Scope, translations: Mapping[str, str]
-    ) -> Asked:
-        """What `rankings` needs of a question and its translations, by language.
+    async def ask(self, question: Question, limit: int, scope: Scope) -> Asked:
+        """What `rankings` needs of a question.
 
         Raises `VectorsUnavailable`, at the time limit too.
         """
 
         def blocking() -> Asked:
-            vector = self._vectors.of(question)
+            vector = self._vectors.of(question.text)
             if self._small_talk.matches(vector):
                 return Asked(vector, small_talk=True)
-            translated = {code: self._vectors.of(text) for code, text in translations.items()}
             if self._compares_unread(scope):
                 self._exact.load()
-            asked = Asked(vector, translated)
+            asked = Asked(vector, self._vectors.by_language(question))
             return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
 
         if not self._live.works:
             self._live.recover()
         try:
-            if not self.waits(question, scope, translations):
+            if not self.waits(question, scope):
                 asked = blocking()
             else:
                 async with asyncio.timeout(SEARCH_TIMEOUT_S):
@@ -150,7 +148,7 @@ class DenseSearch:
         return asked
 
     def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
-        """For each language at most `limit` chunks, nearest first, by the translation into it."""
+        """For each language at most `limit` chunks, nearest first."""
         found = dict(asked.found)
         if not self._served or scope.picks_documents:
             found |= self._exact.search(
@@ -158,7 +156,7 @@ class DenseSearch:
                 limit,
                 lambda partition: scope.covers(partition) and partition not in asked.found,
                 self._store.documents.visible(scope),
-                asked.translations,
+                asked.by_language,
             )
         by_language: dict[str, list[Neighbour]] = {}
         for partition, nearest in found.items():
@@ -183,7 +181,7 @@ class DenseSearch:
     def _ask_chroma(self, asked: Asked, limit: int, scope: Scope) -> Asked:
         large = frozenset() if self._served else self._large(scope)
         wanted = large.__contains__ if large else scope.covers
-        found = self._live.search(asked.vector, limit, wanted, asked.translations)
+        found = self._live.search(asked.vector, limit, wanted, asked.by_language)
         # One in which nothing was found is not compared instead.
         return asked._replace(found={part: [] for part in large} | found)
 

@@ -50,16 +50,16 @@ class ExactIndex:
         limit: int,
         wanted: Callable[[Partition], bool],
         visible: Visible,
-        translations: Mapping[str, Vectors] = MappingProxyType({}),
+        by_language: Mapping[str, Vectors] = MappingProxyType({}),
     ) -> dict[Partition, list[Neighbour]]:
-        """Of each `wanted` partition what is nearest to `vector`, or to the translation's into it.
+        """Of each `wanted` partition what is nearest to `vector`, or to the vector of its language.
 
         At most `limit` each, nearest first, of the visible documents.
         """
         with self._lock:
             partitions = [each for each in self._loaded().items() if wanted(each[0])]
         found = {
-            partition: rows.search(translations.get(partition.language, vector), limit, visible)
+            partition: rows.search(by_language.get(partition.language, vector), limit, visible)
             for partition, rows in partitions
         }
         return {partition: nearest for partition, nearest in found.items() if nearest}

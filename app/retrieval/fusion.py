@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-# Measured: Recall@10 .86 and MRR .57 with k = 10, .85 and .51 with the customary 60.
-RANK_CONSTANT = 10
+# Recall@10 and MRR@10 of 84 questions with translations, and without them and the glossary: .93 and
+# .70, .68 and .40 with 5, .96 and .70, .68 and .40 with this, .93 and .72, .64 and .40 with 10. The
+# customary 60 is worse by far.
+RANK_CONSTANT = 7
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]]) -> dict[int, float]:

@@ -128,7 +128,7 @@ class LiveIndex:
         vector: Vectors,
         limit: int,
         wanted: Callable[[Partition], bool],
-        translations: Mapping[str, Vectors],
+        by_language: Mapping[str, Vectors],
     ) -> dict[Partition, list[Neighbour]]:
         """As `VectorIndex.search`."""
         with self._index_lock:
@@ -136,7 +136,7 @@ class LiveIndex:
             if index is None:
                 raise VectorsUnavailable("the vector index is being opened")
             try:
-                return index.search(vector, limit, wanted, translations)
+                return index.search(vector, limit, wanted, by_language)
             except VectorsUnavailable as error:
                 self._give_up(index, error)
                 raise

@@ -31,7 +31,7 @@ class Question:
         have none: names are the same everywhere. What its terms are called in a
         language is looked for there.
         """
-        translated = {language for language in languages if language in self._translated}
+        translated = {language for language in languages if language in self.translated}
         rest = frozenset(languages) - translated
         if rest:
             yield Words(self.text, self.terms_for(self.language), rest)
@@ -58,10 +58,11 @@ class Question:
             for language, terms in self._terms.items()
             if language != self.language
         }
-        return bridged | self._translated
+        return bridged | self.translated
 
     @cached_property
-    def _translated(self) -> dict[str, str]:
+    def translated(self) -> dict[str, str]:
+        """Its translations into other languages than its own."""
         others = self.translations.items()
         return {language: text for language, text in others if language != self.language}
 

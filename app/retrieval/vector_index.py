@@ -114,15 +114,15 @@ class VectorIndex:
         vector: Vectors,
         limit: int,
         wanted: Callable[[Partition], bool],
-        translations: Mapping[str, Vectors] = MappingProxyType({}),
+        by_language: Mapping[str, Vectors] = MappingProxyType({}),
     ) -> dict[Partition, list[Neighbour]]:
-        """Of each `wanted` partition what is nearest to `vector`, or to the translation's into it.
+        """Of each `wanted` partition what is nearest to `vector`, or to the vector of its language.
 
         At most `limit` each, nearest first.
         """
         with chroma_client.failures():
             return {
-                partition: _nearest(collection, translations.get(partition.language, vector), limit)
+                partition: _nearest(collection, by_language.get(partition.language, vector), limit)
                 for partition, collection in list(self._collections.items())
                 if wanted(partition)
             }

@@ -9,7 +9,7 @@ def test_what_several_rankings_hold_has_most() -> None:
 
 
 def test_scores_are_summed_reciprocal_ranks() -> None:
-    assert reciprocal_rank_fusion([[7], [7, 8]]) == pytest.approx({7: 2 / 11, 8: 1 / 12})
+    assert reciprocal_rank_fusion([[7], [7, 8]]) == pytest.approx({7: 2 / 8, 8: 1 / 9})
 
 
 def test_no_ranking_gives_nothing() -> None:
