@@ -16,7 +16,7 @@ from tests.service import settings_for
 from tests.test_cli import ZANTARA, environment, free_port, served
 from tests.upstream import Upstream
 
-HEAVY = ("anthropic", "chromadb", "genai_prices")
+HEAVY = ("anthropic", "genai_prices")
 # `zantara serve`, in which whoever imports a heavy package first waits for the port's answer.
 IMPORTS_WAIT_FOR_THE_PORT = f"""
 import sys, time, urllib.request

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from app.errors import VectorsUnavailable
 from app.retrieval import seal
+from app.retrieval.index_child import IndexChild
 from app.retrieval.index_process import IndexProcess, Task
 from app.retrieval.seal import Seal
 from app.retrieval.store import Store
-from app.retrieval.vector_index import MadeBy, VectorIndex
+from app.retrieval.vector_index import MadeBy
 
 logger = logging.getLogger(__name__)
 
@@ -58,17 +59,16 @@ class IndexKeeper:
         except OSError as error:
             raise VectorsUnavailable(f"the directory of the index: {error}") from error
 
-    def open(self) -> VectorIndex:
+    def open(self) -> IndexChild:
         """Open the index, which may lag behind the store. Raises `VectorsUnavailable`."""
         try:
             seal.remove(self._directory)
         except OSError as error:
             raise VectorsUnavailable(f"the directory of the index: {error}") from error
-        return VectorIndex.embedded(self._directory, self._store.id, self._made_by)
+        return IndexChild(self._directory, self._data_dir, self._made_by)
 
-    def close(self, index: VectorIndex) -> None:
-        """Close an index that works, and note what its files are."""
-        index.close()
+    def seal(self) -> None:
+        """Note what the files of an index are that has been closed."""
         try:
             seal.write(self._directory)
         except OSError as error:

