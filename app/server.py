@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.admission import Admission
 from app.settings import Settings
@@ -61,6 +61,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     _head_due: asyncio.TimerHandle | None = None
     _reading_due: asyncio.TimerHandle | None = None
+    _unanswered: tuple[RequestResponseCycle, ...] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A first request is due."""
@@ -76,6 +77,8 @@ class PromptProtocol(HttpToolsProtocol):
         """Its head is there."""
         self._head_is_there()
         super().on_headers_complete()
+        asked = (*self._unanswered, self.cycle)
+        self._unanswered = tuple(cycle for cycle in asked if cycle and not cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
         """Something has come; what follows an answer ought to be a request."""
@@ -85,9 +88,12 @@ class PromptProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is due any more."""
+        """Nothing is due any more, of no request: uvicorn tells the last one alone of it."""
         self._head_is_there()
         self._stop_expecting_reading()
+        for cycle in self._unanswered:
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

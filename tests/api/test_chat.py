@@ -479,6 +479,33 @@ async def test_a_client_who_hangs_up_closes_the_call_upstream(
     assert measured["llama_failures"] == 0
 
 
+async def test_a_client_who_asks_ahead_and_hangs_up_closes_the_call_upstream(
+    upstream: Upstream, serving: Serving
+) -> None:
+    reached = asyncio.Event()
+
+    async def slow(wire: Wire) -> None:
+        await wire.head()
+        reached.set()
+        await wire.hang()
+
+    upstream.llama(slow)
+    async with serving() as client:
+        body = json.dumps({"message": QUESTION, "stream": True})
+        host = client.base_url.netloc.decode()
+        head = f"POST /chat HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        asked = f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(2 * asked)
+        async with asyncio.timeout(10):
+            await reached.wait()
+        writer.close()
+        async with asyncio.timeout(2):
+            await upstream.llama_calls[0].closed.wait()
+
+    assert len(upstream.llama_calls) == 1
+
+
 async def test_silences_are_filled_with_comments(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
