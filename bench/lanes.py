@@ -136,10 +136,16 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 async def warm_up(lanes: Sequence[Lane]) -> None:
-    """Wait until they are idle, then ask each question twice, so that what is remembered is."""
+    """Wait until they are idle, then ask each question twice, so that what is remembered is.
+
+    Raises `RuntimeError` for an answer that fails: a refusal costs less than what is measured.
+    """
     for lane in lanes:
         await lane.server.settled()
-        await load(lane.requests(stream=True), _WARM_UP, least=2 * len(QUESTIONS) // _WARM_UP + 1)
+        least = 2 * len(QUESTIONS) // _WARM_UP + 1
+        came = await load(lane.requests(stream=True), _WARM_UP, least=least)
+        if came.errors:
+            raise RuntimeError(f"{lane.name} does not answer: {came.errors[0]}")
 
 
 async def side_by_side(

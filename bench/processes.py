@@ -70,18 +70,23 @@ async def serving(
     log: Path,
     ready: str = "/",
     environment: dict[str, str] | None = None,
+    folder: Path | None = None,
 ) -> AsyncIterator[Server]:
-    """The process, once `ready` answers. Raises `RuntimeError` when it ends before."""
+    """The process in `folder`, once `ready` answers. Raises `RuntimeError` when it ends before."""
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *command,
             env={**os.environ, **(environment or {})},
+            cwd=folder,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
     try:
         deadline = time.monotonic() + _START_LIMIT_S
-        while not await asyncio.to_thread(_answers, f"http://127.0.0.1:{port}{ready}"):
+        answers = False
+        while not answers:
+            answers = await asyncio.to_thread(_answers, f"http://127.0.0.1:{port}{ready}")
+            # Where it has ended, somebody else answers at its port.
             if process.returncode is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} did not start: {_end_of(log)}")
             await asyncio.sleep(0.1)

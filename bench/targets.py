@@ -47,7 +47,8 @@ class Targets:
             **environment,
         }
         log = self.folder / "zantara.log"
-        async with serving([ZANTARA, "serve"], port, log, "/ready", given) as server:
+        # In a folder without an .env: the figures are those of the defaults.
+        async with serving([ZANTARA, "serve"], port, log, "/ready", given, folder) as server:
             yield server
 
 
