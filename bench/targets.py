@@ -46,7 +46,7 @@ class Targets:
             "LOG_FORMAT": "json",
             **environment,
         }
-        log = self.folder / "zantara.log"
+        log = self.folder / f"zantara-{port}.log"
         # In a folder without an .env: the figures are those of the defaults.
         async with serving([ZANTARA, "serve"], port, log, "/ready", given, folder) as server:
             yield server
