@@ -94,7 +94,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, and write the figures where they are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes, fewer rows")
+    parser.add_argument("--quick", action="store_true", help="a few minutes, fewer rows")
     parser.add_argument("--chunks", type=int, nargs="*", help="sizes of knowledge bases")
     parser.add_argument("--json", type=Path, help="write the figures there")
     given = parser.parse_args()
