@@ -72,3 +72,19 @@ async def test_who_is_cancelled_by_another_is_not_told_of_a_limit(limit: TimeLim
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_who_is_cancelled_by_another_as_the_limit_rings_stays_cancelled(
+    limit: TimeLimit,
+) -> None:
+    async def wait() -> None:
+        with limit.until(clock() + SOON_S):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+
+    task = asyncio.create_task(wait())
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -58,3 +58,10 @@ def test_a_byte_order_mark_at_the_start_belongs_to_no_line() -> None:
 
     assert read([stream]) == [b"a", b"\xef\xbb\xbfb"]
     assert read([stream[i : i + 1] for i in range(len(stream))]) == [b"a", b"\xef\xbb\xbfb"]
+
+
+def test_an_event_that_ends_in_a_cr_does_not_wait_for_the_next_one() -> None:
+    decoder = SSEDecoder()
+
+    assert decoder.feed(b"data: a\n\r") == []
+    assert decoder.feed(b"d") == [b"a"]
