@@ -55,6 +55,7 @@ async def test_one_s_own_documents_are_indexed_as_shown(serving: Serving, data_d
     ingested = await asyncio.to_thread(
         subprocess.run, command, cwd=data_dir, env=env, capture_output=True, text=True
     )
+    assert not Path("chroma").exists(), "the index is where DATA_DIR says"
     assert f"$ .venv/bin/zantara ingest visto-x99.md\n{ingested.stdout}" in README
 
     shown = transcript("curl -s localhost:8080/documents")

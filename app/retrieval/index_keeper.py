@@ -37,8 +37,9 @@ class IndexKeeper:
     """Keeps the index of one data directory, for one process. Calls block."""
 
     def __init__(self, data_dir: Path, store: Store, made_by: MadeBy) -> None:
-        self._data_dir = data_dir
-        self._directory = data_dir / DIRECTORY
+        # The children run in another folder than the one it may be relative to.
+        self._data_dir = data_dir.resolve()
+        self._directory = self._data_dir / DIRECTORY
         self._store = store
         self._made_by = made_by
         self._process = IndexProcess()
