@@ -64,9 +64,9 @@ class IndexKeeper:
         """Open the index, which may lag behind the store. Raises `VectorsUnavailable`."""
         try:
             seal.remove(self._directory)
+            return IndexChild(self._directory, self._data_dir, self._made_by)
         except OSError as error:
-            raise VectorsUnavailable(f"the directory of the index: {error}") from error
-        return IndexChild(self._directory, self._data_dir, self._made_by)
+            raise VectorsUnavailable(f"the directory or process of the index: {error}") from error
 
     def seal(self) -> None:
         """Note what the files of an index are that has been closed."""
@@ -93,9 +93,9 @@ class IndexKeeper:
         state = seal.examine(self._directory)
         if state is Seal.DAMAGED:
             return "was damaged after it was closed"
-        if state is Seal.WHOLE and self._log_rows() <= _MAX_LOG_ROWS:
-            return ""
         try:
+            if state is Seal.WHOLE and self._log_rows() <= _MAX_LOG_ROWS:
+                return ""
             off = self._check()
         except VectorsUnavailable as error:
             if self._process.stopped or _LOCKED in str(error):
@@ -140,7 +140,7 @@ class IndexKeeper:
         logger.warning("the unusable vector index is kept in %s", kept)
 
     def _log_rows(self) -> int:
-        file = f"file:{self._directory / 'chroma.sqlite3'}?mode=ro"
+        file = f"{(self._directory / 'chroma.sqlite3').as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(file, uri=True)) as connection:
                 row = connection.execute("SELECT count(*) FROM embeddings_queue").fetchone()

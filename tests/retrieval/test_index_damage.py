@@ -3,7 +3,9 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +139,22 @@ def test_a_sound_index_is_kept_whether_it_was_closed_or_killed(data_dir: Path) -
         assert found(data_dir) == TEXTS
     assert seal.examine(data_dir / DIRECTORY) is seal.Seal.WHOLE
     assert not was_set_aside(data_dir)
+
+
+def test_a_data_dir_may_have_any_name(built: Path, tmp_path: Path) -> None:
+    data_dir = shutil.copytree(built, tmp_path / "our data? 100%41 #1 è")
+    for _ in range(2):
+        assert found(data_dir) == TEXTS
+    assert not was_set_aside(data_dir)
+    assert list(tmp_path.iterdir()) == [data_dir]
+
+
+def test_a_sealed_index_of_another_form_is_rebuilt(data_dir: Path) -> None:
+    with closing(sqlite3.connect(data_dir / DIRECTORY / "chroma.sqlite3")) as connection:
+        connection.execute("ALTER TABLE embeddings_queue RENAME TO log")
+    seal.write(data_dir / DIRECTORY)
+    assert found(data_dir) == TEXTS
+    assert was_set_aside(data_dir)
 
 
 def test_without_its_directory_it_is_built_beside_and_moved_in(
