@@ -5,6 +5,9 @@ some damage ends the process that opened it: neither is for the one that serves.
 `python -m app.retrieval.index_child DESCRIPTOR DIRECTORY DATA_DIR EMBEDDER DIMENSION`.
 """
 
+import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -40,6 +43,7 @@ class IndexChild:
     def __init__(self, directory: Path, data_dir: Path, made_by: MadeBy) -> None:
         self._lock = threading.Lock()
         self._connection, theirs = Pipe()
+        _bound(self._connection)
         arguments = map(str, (directory, data_dir, made_by.embedder, made_by.dimension))
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - ourselves
@@ -97,22 +101,28 @@ class IndexChild:
 
     def _ask(self, method: str, *arguments: Any, limit_s: float | None = None) -> Any:
         with self._lock:
-            # A process that hangs may not even read: what is sent waits too.
-            limit = threading.Timer(limit_s or _TIME_LIMIT_S, self._process.kill)
-            limit.start()
             try:
                 self._connection.send((method, arguments))
+                if not self._connection.poll(limit_s or _TIME_LIMIT_S):
+                    self._process.kill()
                 answer = self._connection.recv()
             except (EOFError, OSError) as error:
+                self._process.kill()  # it may hang, or have got half of what was sent
                 code = self._process.wait()
                 raise VectorsUnavailable(
                     f"the process of the index ended with code {code}"
                 ) from error
-            finally:
-                limit.cancel()
         if isinstance(answer, VectorsUnavailable):
             raise answer
         return answer
+
+
+def _bound(connection: Connection) -> None:
+    """Let nothing wait longer than the limit: a process that hangs may not even read."""
+    limit = struct.pack("ll", int(_TIME_LIMIT_S), int(_TIME_LIMIT_S % 1 * 1e6))
+    with socket.socket(fileno=os.dup(connection.fileno())) as ours:
+        for what in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, what, limit)
 
 
 def _serve(connection: Connection, index: VectorIndex, store: Store) -> None:

@@ -127,15 +127,17 @@ def test_what_it_does_not_even_read_ends_it(
     store.close()
 
 
+# The larger one is more than a socket takes that nobody reads from.
+@pytest.mark.parametrize("floats", [8, 1_000_000])
 def test_one_that_hangs_does_not_keep_the_service_from_ending(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, floats: int
 ) -> None:
+    monkeypatch.setattr(index_child, "_TIME_LIMIT_S", 0.2)
     child = IndexChild(tmp_path / "chroma", tmp_path / "data", MADE_BY)
     child.reconcile()
-    monkeypatch.setattr(index_child, "_TIME_LIMIT_S", 0.2)
     os.kill(child._process.pid, signal.SIGSTOP)
     with pytest.raises(VectorsUnavailable, match="code -9"):
-        child.search(EMBEDDER.embed_query(""), 3, EVERYTHING.covers, {})
+        child.search(np.zeros(floats, np.float32), 3, EVERYTHING.covers, {})
     with pytest.raises(VectorsUnavailable, match="code -9"):
         child.close()
     store.close()
