@@ -81,8 +81,7 @@ class StoredVector:
     vector: Vectors
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A chunk and the cosine of its vector with the question's, -1 to 1."""
 
     chunk_id: int
