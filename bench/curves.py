@@ -72,7 +72,7 @@ async def measure(started: Targets) -> dict[str, dict[int, Any]]:
                 print(name, size, curves[name][size], flush=True)
     name = "passages in the index"
     curves[name] = {}
-    for size in (1_000, 10_000, 100_000):
+    for size in (1_000, 10_000, 100_000, 500_000):
         async with started.zantara(await knowledge.kept(size)) as server:
             await server.settled()
             curves[name][size] = await point(server, turn)
