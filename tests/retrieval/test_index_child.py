@@ -25,6 +25,8 @@ from app.retrieval.vector_index import MadeBy
 from app.settings import ROOT, Settings
 from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, MadeUpEmbedder, write
 
+pytestmark = pytest.mark.real_index_process
+
 QUESTION = "How long may a tourist stay?"
 EMBEDDER = MadeUpEmbedder(8)
 MADE_BY = MadeBy.of(EMBEDDER)

