@@ -89,7 +89,7 @@ def _spread(frames: Iterator[av.VideoFrame]) -> list[tuple[float, Image.Image]]:
         if at < due:
             continue
         _require_bounded(frame.width, frame.height)
-        image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+        image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV declares no types
         image.thumbnail((MAX_SIDE, MAX_SIDE))
         kept.append((at, image))
         if len(kept) > 2 * MAX_FRAMES:

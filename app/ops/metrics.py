@@ -201,7 +201,7 @@ def exporting(
 
     # Asked before a thread is begun for a connection, which lasts for as long as its peer likes,
     # and before anything is read or told, the server's version among it.
-    server.verify_request = is_neighbour  # type: ignore[method-assign, assignment]
+    server.verify_request = is_neighbour  # type: ignore[method-assign, assignment]  # the way in
     try:
         yield
     finally:
