@@ -6,7 +6,7 @@ from dataclasses import replace
 from app.chat.fence import Fence, numbered
 from app.chat.packing import Extract
 from app.events import Message
-from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt
+from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, Prompt
 
 IDENTITY = """\
 You are ZANTARA, an assistant on doing business in Indonesia: companies (PT PMA), \
@@ -39,8 +39,18 @@ No passages come with this message. Small talk you answer briefly. To a question
 Indonesia, say that you have no source at hand for it and do not state figures, rules or dates."""
 
 
-# Indonesian takes a token for some three characters, and a window must not overflow.
-_SAFE_CHARACTERS_PER_TOKEN = CHARACTERS_PER_TOKEN * 3 // 4
+def free_characters(
+    last: Sequence[Message],
+    tokens: int,
+    instructions: str | None = None,
+    tool_rules: str | None = None,
+) -> int:
+    """What `tokens` leave for passages and earlier turns beside the last turn and the rules.
+
+    Below 0 where these alone are too long.
+    """
+    system = _system(GROUNDED, last, instructions, tool_rules)
+    return tokens * SAFE_CHARACTERS_PER_TOKEN - len(system) - _characters(last)
 
 
 def compose(
@@ -60,23 +70,30 @@ def compose(
     turns = _turns(history)
     earlier, (asked, *since) = turns[:-1], turns[-1]
     question = asked.content
-    shown = any(message.pictures for message in history)
-    system = f"{IDENTITY}\n\n{UNGROUNDED}"
+    grounding = UNGROUNDED
     if extracts:
         fence = Fence("passages")
         fenced = fence.around("\n\n".join(_numbered(extract) for extract in extracts))
         question = f"{fenced}\n\nQuestion: {question}"
-        system = f"{IDENTITY}\n\n{GROUNDED.format(marker=fence.marker)}"
-    if shown:
-        system = f"{system}\n\n{PICTURES}"
-    if tool_rules:
-        system = f"{system}\n\n{tool_rules}"
-    if instructions:
-        system = f"{system}\n\n{OF_THE_APPLICATION}\n{instructions}"
+        grounding = GROUNDED.format(marker=fence.marker)
+    system = _system(grounding, history, instructions, tool_rules)
     question_asked = replace(asked, content=question)
-    room = tokens * _SAFE_CHARACTERS_PER_TOKEN - len(system) - _characters([question_asked, *since])
+    room = tokens * SAFE_CHARACTERS_PER_TOKEN - len(system) - _characters([question_asked, *since])
     kept = [message for turn in _latest(earlier, room) for message in turn]
     return Prompt([*kept, question_asked, *since], system)
+
+
+def _system(
+    grounding: str, shown: Sequence[Message], instructions: str | None, tool_rules: str | None
+) -> str:
+    rules = [IDENTITY, grounding]
+    if any(message.pictures for message in shown):
+        rules.append(PICTURES)
+    if tool_rules:
+        rules.append(tool_rules)
+    if instructions:
+        rules.append(f"{OF_THE_APPLICATION}\n{instructions}")
+    return "\n\n".join(rules)
 
 
 def last_question(history: Sequence[Message]) -> int:

@@ -13,7 +13,7 @@ from app.chat.extractive import greet, quote
 from app.chat.links import without_strange_links
 from app.chat.lookup import Lookup
 from app.chat.packing import pack
-from app.chat.prompt import TOOLS, compose, last_question
+from app.chat.prompt import TOOLS, compose, free_characters, last_question
 from app.chat.rewriting import QuestionRewriter
 from app.chat.service_tools import ServiceTools, ToolName
 from app.chat.tool_loop import Limits, ToolLoop
@@ -187,7 +187,7 @@ class ChatService:
     ) -> Prompt:
         """Whole sections for Llama, at a tenth of the price; for Haiku the best passages alone."""
         last = turn.messages[last_question(turn.messages) :]
-        room = tokens * CHARACTERS_PER_TOKEN - sum(message.characters for message in last)
+        room = free_characters(last, tokens, turn.instructions, tool_rules)
         # Half of what a small window leaves is the conversation's.
         budget = min(self._passage_tokens[ai] * CHARACTERS_PER_TOKEN, room // 2)
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)

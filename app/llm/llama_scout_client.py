@@ -210,7 +210,7 @@ class LlamaScoutClient:
     def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
         sides, _ = self._plan(model, has_tools=bool(toolbox.tools))
-        request = ChatRequest(least.messages, least.system, max_tokens)
+        request = ChatRequest(least.messages, least.system, max_tokens, toolbox=toolbox)
         refusals = [_too_long(request, side) for side in sides]
         if refusals and (refusal := refusals[-1]) and all(refusals):
             raise refusal

@@ -12,6 +12,8 @@ from app.llm.tools import NO_TOOLS, Toolbox
 
 CHARACTERS_PER_TOKEN = 4
 """For estimates only, where a provider reports no usage."""
+SAFE_CHARACTERS_PER_TOKEN = 3
+"""Indonesian takes a token for some three characters, and a window must not overflow."""
 _FRAME_TOKENS = 32
 
 
@@ -45,11 +47,8 @@ class ChatRequest:
     @property
     def characters(self) -> int:
         """Length of all that the model reads."""
-        tools = sum(
-            len(t.name) + len(t.description) + len(str(t.parameters)) for t in self.toolbox.tools
-        )
         said = sum(message.characters for message in self.messages)
-        return len(self.system or "") + tools + said
+        return len(self.system or "") + self.toolbox.characters + said
 
     @property
     def most_input_tokens(self) -> int:

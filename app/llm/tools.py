@@ -38,6 +38,11 @@ class Toolbox:
     required_name: str | None = None
     parallel: bool = True
 
+    @property
+    def characters(self) -> int:
+        """Length of all that a model reads of the tools."""
+        return sum(len(t.name) + len(t.description) + len(str(t.parameters)) for t in self.tools)
+
 
 NO_TOOLS = Toolbox()
 

@@ -9,7 +9,7 @@ from app.events import Failed
 from app.llm.attempt import Attempt, Side
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
-from app.llm.provider import ChatRequest, PromptFor
+from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, ChatRequest, PromptFor
 from app.llm.special_tokens import as_text
 from app.llm.tools import Toolbox
 
@@ -63,7 +63,9 @@ class Turn:
 
     def request_for(self, side: Side) -> ChatRequest:
         """What to ask of one model: the answer, or the rest of it."""
-        prompt = as_text(self.prompt_for(side.ai, side.context_tokens - self.max_tokens))
+        beside = (self.toolbox.characters + len(self.said)) // SAFE_CHARACTERS_PER_TOKEN
+        tokens = side.context_tokens - self.max_tokens - beside
+        prompt = as_text(self.prompt_for(side.ai, tokens))
         request = ChatRequest(
             prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )
