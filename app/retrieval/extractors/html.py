@@ -2,14 +2,16 @@
 
 import re
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from markdownify import MarkdownConverter
 
 from app.retrieval.extractors.extracted import Extracted, normalised
 
 _FURNITURE = (
     "script, style, noscript, template, svg, iframe, object, button, input, select, textarea, "
-    "nav, footer, aside, header:not(article header):not(main header)"
+    "nav, footer, aside, header:not(article header):not(main header), "
+    "[role='navigation'], [role='search'], [role='banner'], [role='contentinfo'], "
+    "[role='complementary'], a.headerlink"
 )
 # What only a machine would read: a place for instructions to a model.
 _HIDDEN = "[hidden], [aria-hidden='true']"
@@ -27,7 +29,7 @@ def extract(content: bytes | str) -> Extracted:
     unseen = page.select(f"{_FURNITURE}, {_HIDDEN}")
     for element in unseen + page.find_all(style=_HIDING_STYLE):
         element.decompose()
-    main = page.find("main") or page.find("article") or page.body or page
+    main = page.select_one("main, [role='main']") or _only_article(page) or page.body or page
     if page.title:
         page.title.decompose()
     converter = MarkdownConverter(
@@ -41,3 +43,9 @@ def extract(content: bytes | str) -> Extracted:
     )
     text = normalised(converter.convert_soup(main))
     return Extracted(_BLANK_LINES.sub("\n\n", text).strip() + "\n", True, title or None)
+
+
+def _only_article(page: BeautifulSoup) -> Tag | None:
+    """The page's article, with those in it; none where there are several beside each other."""
+    outermost = page.select("article:not(article article)")
+    return outermost[0] if len(outermost) == 1 else None

@@ -55,3 +55,21 @@ def test_a_page_without_a_main_part_is_read_whole() -> None:
 def test_the_declared_encoding_is_used() -> None:
     page = '<meta charset="iso-8859-1"><p>citt\xe0</p>'.encode("iso-8859-1")
     assert extract(page, Format.HTML).text == "città\n"
+
+
+def test_furniture_that_is_named_by_its_role_alone_is_left_out() -> None:
+    page = """<body><div role="navigation"><h3>Menu</h3></div><div role="banner">Sito</div>
+        <div role="search">Cerca</div><div role="main"><h1>Visti<a class="headerlink">¶</a></h1>
+        <p>Uno.</p></div><div role="complementary">Altro</div><div role="contentinfo">2026</div>"""
+    assert extract(page.encode(), Format.HTML).text == "# Visti\n\nUno.\n"
+    without_main = page.replace('role="main"', "")
+    assert extract(without_main.encode(), Format.HTML).text == "# Visti\n\nUno.\n"
+
+
+def test_of_several_articles_on_a_page_none_is_lost() -> None:
+    one = "<p>Sito<article><h1>Visti</h1><p>Uno.<article><p>Un commento.</article></article>"
+    assert extract(one.encode(), Format.HTML).text == "# Visti\n\nUno.\n\nUn commento.\n"
+    several = f"{one}<article><h1>Tasse</h1><p>Due.</article>"
+    assert extract(several.encode(), Format.HTML).text == (
+        "Sito\n\n# Visti\n\nUno.\n\nUn commento.\n\n# Tasse\n\nDue.\n"
+    )
