@@ -1,3 +1,6 @@
+import csv
+import io
+
 import pytest
 
 from app.errors import DocumentRejected
@@ -17,6 +20,32 @@ ROWS = "Code: 56101\nName: Restaurant\nRisk: Low\n\nCode: 55130\nName: Villa, wi
 )
 def test_each_row_is_a_paragraph_that_names_its_columns(content: str) -> None:
     assert extract(content.encode(), Format.CSV).text == ROWS
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_cells_are_whole_whatever_they_hold(separator: str) -> None:
+    cells = [["Nome", "Nota"], ["società \"PT\nPMA\"; l'altra, d'impresa", "un 'KITAS' | a\tb"]]
+    sheet = io.StringIO()
+    csv.writer(sheet, delimiter=separator).writerows(cells)
+
+    assert extract(sheet.getvalue().encode(), Format.CSV).text == (
+        "Nome: società \"PT PMA\"; l'altra, d'impresa\nNota: un 'KITAS' | a b\n"
+    )
+
+
+def test_the_separator_is_what_cuts_the_rows_alike() -> None:
+    rows = "Codice;Voci (una, due, tre, quattro)\n56101;ristorante, bar\n55130;villa\n"
+    assert extract(rows.encode(), Format.CSV).text == (
+        "Codice: 56101\nVoci (una, due, tre, quattro): ristorante, bar\n\n"
+        "Codice: 55130\nVoci (una, due, tre, quattro): villa\n"
+    )
+
+
+def test_a_title_above_the_names_does_not_hide_the_cells() -> None:
+    rows = 'Listino\nVoce;"Prezzo, IVA"\nVisto;"1.000"\n'
+    assert extract(rows.encode(), Format.CSV).text == (
+        "Listino: Voce\nPrezzo, IVA\n\nListino: Visto\n1.000\n"
+    )
 
 
 def test_what_excel_saves_as_unicode_is_read() -> None:
