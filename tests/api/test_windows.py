@@ -64,3 +64,28 @@ async def test_the_oldest_turns_make_room_for_the_tools_of_an_application(
     assert tokens_of(sent) <= WINDOW
     assert len(sent["messages"]) > 1
     assert sent["messages"][-2]["content"] == earlier[-1]["content"]
+
+
+async def test_the_oldest_turns_make_room_for_what_was_said_of_the_answer(
+    upstream: Upstream, serving: Serving
+) -> None:
+    upstream.haiku(haiku_says(" e il resto [1]."))
+    earlier = [
+        {"role": role, "content": f"Turno {n}. " * 20}
+        for n in range(60)
+        for role in ("user", "assistant")
+    ]
+    body = {
+        "messages": [*earlier, *asked()],
+        "stream": True,
+        "max_tokens": ANSWER,
+        "continue_from": "Oltre dieci miliardi di rupie. " * 300,
+    }
+    async with serving(haiku_context_tokens=WINDOW) as service:
+        response = await service.post("/chat", json=body)
+
+    assert "e il resto" in response.text
+    sent = upstream.haiku_calls[0].json
+    assert sent["messages"][-1]["role"] == "assistant"
+    assert len(sent["messages"]) > 2
+    assert tokens_of(sent) <= WINDOW
