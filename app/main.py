@@ -32,6 +32,7 @@ from app.api.body_limit import BodyLimitMiddleware
 from app.api.callers import is_loopback
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
+from app.api.giving_way import GivingWay
 from app.api.headers import CorsMiddleware, SecurityHeadersMiddleware
 from app.api.openapi import DescribedFastAPI, operation_id
 from app.api.rate_limits import RateLimitMiddleware
@@ -90,12 +91,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 stack.enter_context(
                     exporting(used.host, used.metrics_port, client, knowledge_base, chat_service)
                 )
+            admission = Admission(requests_allowed(used.max_concurrent_requests))
             yield Resources(
                 chat=chat_service,
                 conversations=Conversations(used.data_dir),
                 client=client,
                 knowledge_base=knowledge_base,
-                admission=Admission(requests_allowed(used.max_concurrent_requests)),
+                admission=admission,
+                giving_way=GivingWay(admission),
                 keyring=keyring,
                 allow_no_keys=used.allow_no_keys,
                 cors_origins=used.allowed_origins,

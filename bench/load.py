@@ -47,6 +47,8 @@ class Request:
 class Answer:
     """One answer: milliseconds to its first piece and its end, the longest without a piece."""
 
+    is_first: bool = False
+    """Its client's: all clients ask theirs in the same moment."""
     first_ms: float = 0.0
     total_ms: float = 0.0
     gap_ms: float = 0.0
@@ -160,6 +162,7 @@ async def load(
                     _Client, address.hostname, address.port or 80
                 )
             answer = await connected.ask(request.head_and_body(), request.pieces)
+            answer.is_first = n == 0
             result.answers.append(answer)
             if answer.error:
                 connected.transport.close()

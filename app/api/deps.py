@@ -14,6 +14,7 @@ from app.access.rates import Rates
 from app.access.under_way import UnderWay
 from app.api.admission import Admission
 from app.api.callers import Caller
+from app.api.giving_way import GivingWay
 from app.api.rate_limits import Networks
 from app.chat.conversations import Conversations
 from app.chat.service import ChatService
@@ -30,6 +31,7 @@ class Resources(TypedDict):
     client: LlamaScoutClient
     knowledge_base: KnowledgeBase
     admission: Admission
+    giving_way: GivingWay
     keyring: Keyring
     allow_no_keys: bool
     cors_origins: tuple[str, ...]

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.giving_way import GivingWay
 from app.events import Event, Failed, Finished, Retrieved, RouteChosen
 from app.time_limit import TimeLimit
 from app.wire.sse import KEEP_ALIVE
@@ -72,14 +73,15 @@ class EventStream(Response):
         self._events = events
         self._encode = encode
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events. Raises as they do, and `ClientDisconnect`, before the first content."""
         begun = False
+        giving_way: GivingWay = scope["state"]["giving_way"]
         try:
             async with while_connected(receive), aclosing(self._events) as events:
                 first = await self._up_to_content(events)
                 begun = True
-                await self._send(first, events, send)
+                await self._send(first, events, send, giving_way)
         except ClientDisconnect:
             if not begun:
                 raise
@@ -95,7 +97,9 @@ class EventStream(Response):
                 break
         return b"".join(frames)
 
-    async def _send(self, first: bytes, events: AsyncGenerator[Event], send: Send) -> None:
+    async def _send(
+        self, first: bytes, events: AsyncGenerator[Event], send: Send, giving_way: GivingWay
+    ) -> None:
         clock = asyncio.get_running_loop().time
         limit = TimeLimit()
         silence = _Silence(send)
@@ -111,6 +115,7 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send_body(first, more=True)
+            await giving_way.wait()
             last = b""
             async for event in events:
                 body = self._encode(event)

@@ -1,15 +1,17 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
 
-from app.api import streaming
+from app.api import giving_way, streaming
 from app.server import PromptProtocol
 from tests.conftest import Serving
-from tests.service import sent_events, stream_chat, text_of
+from tests.service import SentEvent, sent_events, stream_chat, text_of
 from tests.upstream import (
     Upstream,
     Wire,
@@ -504,6 +506,39 @@ async def test_a_client_who_asks_ahead_and_hangs_up_closes_the_call_upstream(
             await upstream.llama_calls[0].closed.wait()
 
     assert len(upstream.llama_calls) == 1
+
+
+async def test_where_much_is_asked_the_first_words_of_all_come_before_the_last_of_any(
+    serving: Serving, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving_way, "FEW", 0)
+    monkeypatch.setattr(giving_way, "LONGEST_S", 60.0)
+    upstream.llama(llama_says("Dieci ", "miliardi."), llama_says("Dieci ", "miliardi."))
+    busy = True
+
+    def keep_busy() -> None:
+        time.sleep(2 * giving_way.IDLE_S)
+        if busy:
+            asyncio.get_running_loop().call_soon(keep_busy)
+
+    async with serving() as client, asyncio.timeout(60), AsyncExitStack() as stack:
+        keep_busy()
+        answers = []
+        body = {"message": QUESTION, "stream": True}
+        for _ in range(2):
+            response = await stack.enter_async_context(client.stream("POST", "/chat", json=body))
+            answers.append(sent_events(response))
+            names = [(await anext(answers[-1])).name for _ in range(3)]
+            assert names == ["sources", "route", "delta"]
+        rest = [asyncio.create_task(_names(answer)) for answer in answers]
+        await stack.enter_async_context(client.stream("GET", "/health"))
+        assert not any(task.done() for task in rest)
+        busy = False
+        assert [(await task)[-1] for task in rest] == ["done", "done"]
+
+
+async def _names(events: AsyncIterator[SentEvent]) -> list[str]:
+    return [event.name async for event in events]
 
 
 async def test_silences_are_filled_with_comments(
