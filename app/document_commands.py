@@ -5,6 +5,7 @@ Where a running service has the data directory, these go through it.
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.settings import Settings, load_settings
 
 INDEXING_TIMEOUT_S = 3600.0
+LINE_EVERY_S = 30.0
+"""Of progress, where it goes into a file or a log."""
 PARTLY_DONE = 3
 """The exit code when something was refused or not found, and all else is done."""
 
@@ -74,8 +77,12 @@ def ingest(
         typer.echo(f"{asyncio.run(KnowledgeBase.rebuild(settings))} chunks embedded afresh")
     if paths:
         options = IngestOptions(collection, access, force)
-        with _progress_bar() as progress:
-            summary = _ingest(settings, paths, options, progress)
+        try:
+            with _progress_shown() as progress:
+                summary = _ingest(settings, paths, options, progress)
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on from here", err=True)
+            raise
         for line in summary.marked:
             typer.echo(f"marked    {line}", err=True)
         for line in summary.skipped:
@@ -138,8 +145,8 @@ async def _delete(
 
 
 @contextmanager
-def _progress_bar() -> Iterator[ProgressCallback]:
-    """A bar with counts and an estimate on standard error; nothing where that is no terminal."""
+def _progress_shown() -> Iterator[ProgressCallback]:
+    """On standard error a bar with counts and an estimate, where that is no terminal some lines."""
     console = Console(stderr=True)
     columns = (
         BarColumn(),
@@ -147,15 +154,24 @@ def _progress_bar() -> Iterator[ProgressCallback]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[files]}  {task.description}", markup=False),
     )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0, files="")
+    is_terminal = console.is_terminal
+    with Bar(*columns, console=console, transient=True, disable=not is_terminal) as bar:
+        bar.add_task("", total=1.0, files="")
+        (task,) = bar.tasks
+        said_at = time.monotonic()
 
         def show(step: Progress) -> None:
+            nonlocal said_at
             bar.update(
-                task,
+                task.id,
                 completed=step.share,
                 description=Path(step.path or "").name,
                 files=f"{step.done}/{step.total} files",
             )
+            if not is_terminal and time.monotonic() >= said_at + LINE_EVERY_S:
+                said_at = time.monotonic()
+                left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
+                line = f"{task.fields['files']}, {task.percentage:.0f}%{left}: {task.description}"
+                typer.echo(line, err=True)
 
         yield show

@@ -348,8 +348,12 @@ def _all_of(terminal: int) -> str:
     return b"".join(parts).decode()
 
 
-async def test_an_ingest_that_was_killed_goes_on_where_it_stopped(
-    tmp_path: Path, data_dir: Path
+@pytest.mark.parametrize(
+    ("ended_by", "said"),
+    [(signal.SIGKILL, b""), (signal.SIGINT, b"stopped; the same command goes on from here\n")],
+)
+async def test_an_ingest_that_was_ended_goes_on_where_it_stopped(
+    ended_by: signal.Signals, said: bytes, tmp_path: Path, data_dir: Path
 ) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -358,17 +362,18 @@ async def test_an_ingest_that_was_killed_goes_on_where_it_stopped(
         (folder / f"{n:02}.txt").write_text(text)
     env = environment(data_dir)
     process = await asyncio.create_subprocess_exec(
-        ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL
+        ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(120):
         while _documents(data_dir) < 34:
             assert process.returncode is None
             await asyncio.sleep(0.01)
-    process.kill()
-    await process.wait()
+        process.send_signal(ended_by)
+        _, err = await process.communicate()
     stored = _documents(data_dir) - 31
     _, out, _ = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
 
+    assert err.endswith(said)
     assert 3 <= stored < 12
     assert out.startswith(f"{12 - stored} added, 0 changed, {stored} unchanged, 0 deleted")
 
