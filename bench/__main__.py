@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 
 from bench import knowledge, streams
-from bench.lanes import HEAD, Lane, completion, side_by_side, turn, warm_up
+from bench.lanes import Lane, completion, side_by_side, turn, warm_up
 from bench.report import bars
 from bench.targets import LITELLM, targets
 
@@ -67,7 +67,6 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
         else:
             print(f"no {LITELLM}: `make bench-peers` installs it")
         await warm_up(lanes)
-        print(HEAD)
         rows = await side_by_side(
             lanes,
             at_once=(1, 16) if quick else (1, 16, 64, 256),

@@ -165,14 +165,19 @@ async def side_by_side(
     streamed: Sequence[bool],
     opened_a_second: float = float("inf"),
 ) -> list[dict[str, Any]]:
-    """Load the lanes A B C A B C; the first is the direct wire. The figures of each row."""
-    figures = []
-    for stream, clients in itertools.product(streamed, at_once):
-        rows = [Row(lane.name, stream, clients) for lane in lanes]
-        for lane in lanes:
-            lane.server.forget_peak()
-        for _ in range(rounds):
-            for lane, row in zip(lanes, rows, strict=True):
+    """Load the lanes A B C A B C; the first is the direct wire. The figures of each row.
+
+    Each round has all loads, so that a slow minute of the machine's is in every row.
+    """
+    rows = {
+        load_of: [Row(lane.name, *load_of) for lane in lanes]
+        for load_of in itertools.product(streamed, at_once)
+    }
+    for n in range(rounds):
+        print(f"round {n + 1} of {rounds}", flush=True)
+        for (stream, clients), of_load in rows.items():
+            for lane, row in zip(lanes, of_load, strict=True):
+                lane.server.forget_peak()
                 before = lane.server.cpu_s()
                 came = await load(
                     lane.requests(stream=stream),
@@ -182,11 +187,9 @@ async def side_by_side(
                     opened_a_second=opened_a_second,
                 )
                 row.visits.append(Visit(came, lane.server.cpu_s() - before))
-                row.peak_mb = lane.server.peak_mb()
-        found = [row.figures(rows[0]) for row in rows]
-        figures += found
-        for each in found:
-            print(line(each), flush=True)
+                row.peak_mb = max(row.peak_mb, lane.server.peak_mb())
+    figures = [row.figures(of_load[0]) for of_load in rows.values() for row in of_load]
+    print(HEAD, *map(line, figures), sep="\n", flush=True)
     return figures
 
 
