@@ -95,7 +95,7 @@ def plot(figures: dict[str, Any], curves: dict[str, dict[str, Any]], path: Path)
             panel.plot(*zip(*points, strict=True), marker="o", label=lane)
         panel.set(xscale="log", yscale="log", xlabel="at once", ylabel=label)
     panels[1].set_ylim(bottom=1)
-    panels[1].legend(fontsize="small", loc="lower right")
+    panels[1].legend(fontsize="small", loc="upper left")
     for panel, (name, points_of) in zip(panels[2:], curves.items(), strict=True):
         sizes = [int(size) for size in points_of]
         panel.plot(sizes, [p["cpu_ms"] for p in points_of.values()], marker="o", label="CPU, ms")

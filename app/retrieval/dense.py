@@ -182,8 +182,7 @@ class DenseSearch:
         large = frozenset() if self._served else self._large(scope)
         wanted = large.__contains__ if large else scope.covers
         found = self._live.search(asked.vector, limit, wanted, asked.by_language)
-        # One in which nothing was found is not compared instead.
-        return asked._replace(found={part: [] for part in large} | found)
+        return asked._replace(found=found)
 
     def _try_embedder(self) -> None:
         try:
