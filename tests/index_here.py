@@ -38,6 +38,9 @@ class IndexHere:
         """As there."""
         self._index.remove(chunk_ids)
 
+    def kill(self) -> None:
+        """Nothing: what is done in this process cannot be ended, and does not hang."""
+
     def close(self) -> None:
         """As there."""
         self._index.close()

@@ -186,7 +186,7 @@ def _waiting(
 ) -> Iterator[Entry | Booking | None]:
     """The next call, waited for, and those that come in just after it."""
     yield calls.get()
-    time.sleep(GATHERED_S)
+    time.sleep(GATHERED_S)  # in a thread of its own: one write for all that comes meanwhile
     while not calls.empty():
         yield calls.get()
 

@@ -96,9 +96,9 @@ class LiveIndex:
         self._closed = True
         if self._keeper:
             self._keeper.stop()
-        if self._being_opened:
+        if opening := self._being_opened:  # another thread may set it to None
             # It may hang, and takes in what it lacks at the next start as well.
-            self._being_opened.kill()
+            opening.kill()
         if self._recovery:
             wait([self._recovery])
         with self._write_lock, self._index_lock:
