@@ -26,6 +26,7 @@ from app.api import (
     pages,
     search,
 )
+from app.api.access_log import AccessLogMiddleware
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.authentication import AuthenticationMiddleware
 from app.api.body_limit import BodyLimitMiddleware
@@ -132,7 +133,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AuthenticationMiddleware)
     app.add_middleware(CorsMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(CorrelationIdMiddleware)
+    app.add_middleware(AccessLogMiddleware)
+    app.add_middleware(CorrelationIdMiddleware, update_request_header=False)
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)
     app.include_router(chat.router)

@@ -20,17 +20,19 @@ NO_KEYS_YET = (
     "this service has no keys yet and answers only the machine that it runs on, and there no page "
     "of an origin that CORS_ORIGINS does not list; make a key: zantara keys create NAME"
 )
-_FORWARDED = (
-    "forwarded",
-    "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-real-ip",
-    "fly-client-ip",
-    "cf-connecting-ip",
-    "true-client-ip",
+_FORWARDED = frozenset(
+    {
+        b"forwarded",
+        b"via",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-server",
+        b"x-real-ip",
+        b"fly-client-ip",
+        b"cf-connecting-ip",
+        b"true-client-ip",
+    }
 )
 
 
@@ -80,10 +82,10 @@ def is_at_machine(request: HTTPConnection) -> bool:
     """
     if request.client is None or not is_loopback(request.client.host):
         return False
-    headers = request.headers
-    if any(name in headers for name in _FORWARDED):
+    if not _FORWARDED.isdisjoint(name for name, _ in request.scope["headers"]):
         return False
-    return _names_this_machine(headers.get("host", "")) and not _of_a_strange_page(request)
+    host = request.headers.get("host", "")
+    return _names_this_machine(host) and not _of_a_strange_page(request)
 
 
 def _of_a_strange_page(request: HTTPConnection) -> bool:

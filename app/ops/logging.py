@@ -41,7 +41,8 @@ def configure_logging(log_format: Literal["json", "console"]) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         # Started from its own command line, uvicorn has set up its own way of logging.
         logging.getLogger(name).handlers = []
-        logging.getLogger(name).propagate = True
+        # Of requests there are lines already (`app.api.access_log`).
+        logging.getLogger(name).propagate = name != "uvicorn.access"
     # One line per outgoing request, with its URL: the router's own lines say more.
     for name in ("httpx", "httpx2", "chromadb", "anthropic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,105 @@
+"""The log's line for each request."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Serving
+from tests.upstream import Upstream, Wire, llama_chunk, llama_says
+
+QUESTION = {"message": "Quanto capitale per una PT PMA?", "stream": True}
+
+
+def requests_in(log: str) -> list[dict[str, Any]]:
+    """What the log says of requests but those that wait for the start."""
+    records = [json.loads(line) for line in log.splitlines()]
+    return [r for r in records if "duration_ms" in r and r["event"] != "GET /ready"]
+
+
+async def test_a_request_has_one_line_that_says_how_it_ended_and_not_what_was_asked(
+    upstream: Upstream, serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upstream.llama(llama_says("Dieci miliardi."))
+    async with serving() as client:
+        answered = await client.post("/chat", json=QUESTION)
+        missing = await client.get("/nowhere?token=secret")
+    log = capsys.readouterr().err
+
+    told = {
+        record["event"]: (record["status"], record["request_id"], record["client"])
+        for record in requests_in(log)
+    }
+    assert told == {
+        "POST /chat": (200, answered.headers["x-request-id"], "127.0.0.1"),
+        "GET /nowhere": (404, missing.headers["x-request-id"], "127.0.0.1"),
+    }
+    assert len(requests_in(log)) == 2
+    assert "secret" not in log
+
+
+async def test_no_line_is_written_before_an_answers_end(
+    upstream: Upstream, serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    going_on = asyncio.Event()
+
+    async def in_two_parts(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        await going_on.wait()
+        await wire.event(llama_chunk("miliardi.", "stop"))
+        await wire.event("[DONE]")
+        await wire.end()
+
+    upstream.llama(in_two_parts)
+    async with serving() as client, client.stream("POST", "/chat", json=QUESTION) as response:
+        lines = response.aiter_lines()
+        while "Dieci" not in await anext(lines):
+            pass
+        log_at_the_first_words = capsys.readouterr().err
+        going_on.set()
+        done = json.loads([line async for line in lines if '"latency_ms"' in line][-1][5:])
+
+    assert not requests_in(log_at_the_first_words)
+    (record,) = requests_in(capsys.readouterr().err)
+    assert record["duration_ms"] >= done["latency_ms"]
+
+
+@pytest.mark.parametrize(("begun", "status"), [(True, 200), (False, 499)])
+async def test_a_client_that_leaves_has_its_line_too(
+    begun: bool,
+    status: int,
+    upstream: Upstream,
+    serving: Serving,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reached = asyncio.Event()
+
+    async def hanging(wire: Wire) -> None:
+        await wire.head()
+        if begun:
+            await wire.event(llama_chunk("Dieci "))
+        reached.set()
+        await wire.hang()
+
+    upstream.llama(hanging)
+    async with serving() as client:
+        async with httpx.AsyncClient(base_url=client.base_url) as leaving:
+            asking = asyncio.create_task(read_first_line(leaving))
+            await reached.wait()
+            if begun:
+                await asking
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        await upstream.llama_calls[0].closed.wait()
+
+    (record,) = requests_in(capsys.readouterr().err)
+    assert (record["event"], record["status"]) == ("POST /chat", status)
+
+
+async def read_first_line(client: httpx.AsyncClient) -> None:
+    """Of an answer, and hang up."""
+    async with client.stream("POST", "/chat", json=QUESTION) as response:
+        await anext(response.aiter_lines())
