@@ -10,30 +10,26 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 import aiohttp
-import httpx
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 
 class State(TypedDict):
     """What the lifespan makes."""
 
-    http: httpx.AsyncClient
+    upstream: aiohttp.ClientSession
 
 
 @asynccontextmanager
 async def _lifespan(_: FastAPI) -> AsyncIterator[State]:
-    def pool() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-
-    transport = AiohttpTransport(client=pool)
-    url = os.environ["UPSTREAM"]
-    async with HttpxAiohttpClient(base_url=url, timeout=None, transport=transport) as http:
-        yield {"http": http}
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout()
+    ) as upstream:
+        yield {"upstream": upstream}
 
 
+URL = f"{os.environ['UPSTREAM']}/chat/completions"
 app = FastAPI(lifespan=_lifespan)
 
 
@@ -41,17 +37,17 @@ app = FastAPI(lifespan=_lifespan)
 async def forward(request: Request) -> JSONResponse | StreamingResponse:
     """Pass a chat completion on."""
     body = await request.body()
-    http: httpx.AsyncClient = request.state.http
+    upstream: aiohttp.ClientSession = request.state.upstream
     if msgspec.json.decode(body)["stream"]:
-        return StreamingResponse(_chunks(http, body), media_type="text/event-stream")
-    answer = await http.post("/chat/completions", content=body)
-    return JSONResponse(msgspec.json.decode(answer.content))
+        return StreamingResponse(_chunks(upstream, body), media_type="text/event-stream")
+    async with upstream.post(URL, data=body) as answer:
+        return JSONResponse(msgspec.json.decode(await answer.read()))
 
 
-async def _chunks(http: httpx.AsyncClient, body: bytes) -> AsyncGenerator[bytes]:
+async def _chunks(upstream: aiohttp.ClientSession, body: bytes) -> AsyncGenerator[bytes]:
     rest = b""
-    async with http.stream("POST", "/chat/completions", content=body) as answer:
-        async for data in answer.aiter_raw():
+    async with upstream.post(URL, data=body) as answer:
+        async for data in answer.content.iter_any():
             *events, rest = (rest + data).split(b"\n\n")
             for event in events:
                 told = event.removeprefix(b"data: ")

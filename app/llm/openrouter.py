@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 import httpx
 import msgspec
-from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from app.errors import ProviderError
@@ -35,26 +34,23 @@ class OpenRouterProvider:
         self, api_key: SecretStr, *, base_url: str, model: str, connect_timeout_s: float
     ) -> None:
         self.model = model
-        verified = httpx.create_ssl_context()
-        # aiohttp underneath: httpx's own pool never recovers from cancelled
-        # requests and costs four times the CPU at 64 streams (measured). And no
-        # client above: its cookies, redirects and merged addresses took as long again.
-        self._transport = AiohttpTransport(verify=verified, client=pool(verified, base_url))
-        self._completions = httpx.URL(f"{base_url}/chat/completions")
-        self._key = httpx.URL(f"{base_url}/key")
-        self._headers = httpx.Headers(
-            {
-                "Authorization": f"Bearer {api_key.get_secret_value()}",
-                "HTTP-Referer": "https://nuzantara-rag.fly.dev",
-                "X-Title": "ZANTARA",
-                "Content-Type": "application/json",
-                # What is not compressed cannot be a compression bomb.
-                "Accept-Encoding": "identity",
-            }
-        )
+        # aiohttp as it is: httpx's own pool never recovers from cancelled requests and costs four
+        # times the CPU at 64 streams, and httpx above aiohttp a tenth of a turn (measured).
+        self._open_pool = pool(httpx.create_ssl_context(), base_url)
+        self._pool: aiohttp.ClientSession | None = None
+        self._base_url = base_url
+        self._headers = {
+            "Authorization": f"Bearer {api_key.get_secret_value()}",
+            "HTTP-Referer": "https://nuzantara-rag.fly.dev",
+            "X-Title": "ZANTARA",
+            "Content-Type": "application/json",
+            # What is not compressed cannot be a compression bomb.
+            "Accept-Encoding": "identity",
+        }
         # No read limit here: the router's own timers know content from keep-alives.
-        timeout = {"connect": connect_timeout_s, "pool": connect_timeout_s}
-        self._extensions = {"timeout": timeout}
+        self._timeout = aiohttp.ClientTimeout(
+            sock_connect=connect_timeout_s, connect=connect_timeout_s
+        )
 
     async def load(self) -> None:
         """Nothing is left to load."""
@@ -65,8 +61,8 @@ class OpenRouterProvider:
         completion = Completion(bill, tools_given=bool(request.toolbox.tools))
         billed_to.set(bill)
         try:
-            async with self._asked("POST", self._completions, body) as (answer, chunks):
-                await require_event_stream(answer.status_code, answer.headers, chunks)
+            async with self._asked("POST", "/chat/completions", body) as (answer, chunks):
+                await require_event_stream(answer.status, _headers(answer), chunks)
                 decoder = SSEDecoder()
                 async for chunk in chunks:
                     for event in as_one(map(completion.take, decoder.feed(chunk))):
@@ -76,7 +72,7 @@ class OpenRouterProvider:
                 if completion.finished:
                     yield Ending()
                     await _take_bill(chunks, decoder, completion)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
+        except aiohttp.ClientError as error:
             raise failure_from_transport(error) from error
         for closing in completion.closing_events():
             yield closing
@@ -86,14 +82,14 @@ class OpenRouterProvider:
         try:
             async with (
                 asyncio.timeout(KEY_CHECK_TIMEOUT_S),
-                self._asked("GET", self._key) as (response, chunks),
+                self._asked("GET", "/key") as (answer, chunks),
             ):
                 described = await read_bounded(chunks)
-        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError):
+        except (TimeoutError, aiohttp.ClientError):
             return KeyState.UNKNOWN
-        if response.status_code == 401:
+        if answer.status == 401:
             return KeyState.REJECTED
-        if response.status_code != 200:
+        if answer.status != 200:
             # A compatible server need not have this endpoint; a 403 is of it, not of the key.
             return KeyState.UNKNOWN
         try:
@@ -105,25 +101,29 @@ class OpenRouterProvider:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        if self._pool:
+            await self._pool.close()
 
     @asynccontextmanager
     async def _asked(
-        self, method: str, url: httpx.URL, body: bytes | None = None
-    ) -> AsyncIterator[tuple[httpx.Response, AsyncGenerator[bytes]]]:
+        self, method: str, path: str, body: bytes | None = None
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, AsyncIterator[bytes]]]:
         """The answer, whatever its status, and its body; its connection is let go at the end."""
-        request = httpx.Request(
-            method, url, headers=self._headers, content=body, extensions=self._extensions
-        )
-        response = await self._transport.handle_async_request(request)
-        assert isinstance(response.stream, httpx.AsyncByteStream), "of an asynchronous transport"
-        chunks = aiter(response.stream)
-        assert isinstance(chunks, AsyncGenerator), "of httpx-aiohttp"
-        try:
-            yield response, chunks
-        finally:
-            await chunks.aclose()
-            await response.aclose()
+        self._pool = self._pool or self._open_pool()
+        async with self._pool.request(
+            method,
+            self._base_url + path,
+            data=body,
+            headers=self._headers,
+            timeout=self._timeout,
+            allow_redirects=False,
+        ) as answer:
+            yield answer, answer.content.iter_any()
+
+
+def _headers(answer: aiohttp.ClientResponse) -> httpx.Headers:
+    """With those that come twice joined by a comma."""
+    return httpx.Headers(answer.raw_headers)
 
 
 class _Key(msgspec.Struct):
@@ -144,5 +144,5 @@ async def _take_bill(
             while not completion.ended and (chunk := await anext(chunks, None)) is not None:
                 for data in decoder.feed(chunk):
                     completion.take(data)
-    except (TimeoutError, ProviderError, httpx.HTTPError, aiohttp.ClientError):
+    except (TimeoutError, ProviderError, aiohttp.ClientError):
         return

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-import httpx
 import msgspec
 
 from app.errors import FailureKind, ProviderError
@@ -46,7 +45,7 @@ async def require_event_stream(
 
 
 async def read_bounded(
-    body: AsyncIterator[bytes], cut_off_by: type[Exception] = httpx.HTTPError
+    body: AsyncIterator[bytes], cut_off_by: type[Exception] = aiohttp.ClientError
 ) -> bytes:
     """The first `MAX_BODY_BYTES` of a body, or what of them came within `MAX_BODY_S`.
 
@@ -54,7 +53,7 @@ async def read_bounded(
     and headers still say what happened.
     """
     read = bytearray()
-    with suppress(TimeoutError, cut_off_by, aiohttp.ClientError):
+    with suppress(TimeoutError, cut_off_by):
         async with asyncio.timeout(MAX_BODY_S):
             async for chunk in body:
                 read += chunk
