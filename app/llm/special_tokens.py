@@ -61,9 +61,12 @@ def neutral(text: str) -> str:
 
 
 def _message(message: Message) -> Message:
+    content = neutral(message.content)
+    if content == message.content and not (message.tool_calls or message.tool_results):
+        return message  # most are, and a copy takes as long as the look
     return replace(
         message,
-        content=neutral(message.content),
+        content=content,
         tool_calls=tuple(
             ToolCall(call.id, call.name, _value(call.arguments)) for call in message.tool_calls
         ),
