@@ -39,8 +39,8 @@ class OpenRouterProvider:
         self._open_pool = pool(httpx.create_ssl_context(), base_url)
         self._pool: aiohttp.ClientSession | None = None
         self._base_url = base_url
+        self._api_key = api_key
         self._headers = {
-            "Authorization": f"Bearer {api_key.get_secret_value()}",
             "HTTP-Referer": "https://nuzantara-rag.fly.dev",
             "X-Title": "ZANTARA",
             "Content-Type": "application/json",
@@ -114,7 +114,10 @@ class OpenRouterProvider:
             method,
             self._base_url + path,
             data=body,
-            headers=self._headers,
+            headers={
+                "Authorization": f"Bearer {self._api_key.get_secret_value()}",
+                **self._headers,
+            },
             timeout=self._timeout,
             allow_redirects=False,
         ) as answer:
