@@ -8,6 +8,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -32,8 +33,18 @@ CHILD_ENVIRONMENT = {"PATH": os.defpath} | {
 
 
 def _http_url(value: str) -> str:
+    value = value.strip()
     TypeAdapter(AnyHttpUrl).validate_python(value)
     return value.rstrip("/")
+
+
+def _model_url(value: str) -> str:
+    parts = urlsplit(value)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("expected no user before the host, no ? and no #: a path is put behind it")
+    if not all(0 < len(label) < 64 for label in (parts.hostname or "").rstrip(".").split(".")):
+        raise ValueError("expected a host whose parts have 1 to 63 characters")
+    return value
 
 
 def _key(value: SecretStr) -> SecretStr:
@@ -70,6 +81,7 @@ ApiKey = Annotated[SecretStr, AfterValidator(_key)]
 CallerKeys = Annotated[SecretStr, AfterValidator(_caller_keys)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ModelUrl = Annotated[HttpUrl, AfterValidator(_model_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PerMinute = Annotated[int, Field(ge=1)]
 Dollars = Annotated[float, Field(ge=0, le=1000)]
@@ -84,8 +96,8 @@ class Settings(BaseSettings):
 
     openrouter_api_key_llama: ApiKey | None = None
     anthropic_api_key: ApiKey | None = None
-    openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
-    anthropic_base_url: HttpUrl = "https://api.anthropic.com"
+    openrouter_base_url: ModelUrl = "https://openrouter.ai/api/v1"
+    anthropic_base_url: ModelUrl = "https://api.anthropic.com"
     llama_model: str = "meta-llama/llama-4-scout"
     haiku_model: str = "claude-haiku-4-5"
     force_haiku: bool = False

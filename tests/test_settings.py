@@ -40,6 +40,10 @@ def test_the_example_names_every_setting_and_shows_its_default() -> None:
         ("FIRST_CONTENT_TIMEOUT_S", "-1"),
         ("OPENROUTER_BASE_URL", "openrouter.ai"),
         ("OPENROUTER_BASE_URL", "http://"),
+        ("OPENROUTER_BASE_URL", "http://user:planted@127.0.0.1:11434/v1"),
+        ("OPENROUTER_BASE_URL", "http://127.0.0.1:11434/v1?version=1"),
+        ("ANTHROPIC_BASE_URL", "http://127.0.0.1:11434/#v1"),
+        ("ANTHROPIC_BASE_URL", "http://models..example"),
         ("EMBEDDINGS_URL", "http://127.0.0.1:11434/v1"),
         ("OPENROUTER_BASE_URL", "http://exa mple:99999/x"),
         ("ANTHROPIC_API_KEY", "   "),
@@ -62,6 +66,11 @@ def test_a_wrong_value_is_named_on_one_line(
     assert variable in str(caught.value)
     assert "planted" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_addresss_ends_are_of_no_account() -> None:
+    settings = Settings(_env_file=None, openrouter_base_url=" http://127.0.0.1:11434/v1/ ")
+    assert settings.openrouter_base_url == "http://127.0.0.1:11434/v1"
 
 
 def test_keys_show_in_no_representation() -> None:
