@@ -99,7 +99,9 @@ def _spoken_at(path: str, response: Response) -> Response:
     return JSONResponse(envelope, response.status_code, kept)
 
 
-async def _http_error(request: Request, error: HTTPException) -> JSONResponse:
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if isinstance(error.__cause__, ClientDisconnect):
+        return await _left(request, error.__cause__)  # FastAPI makes a 400 of it
     headers = dict(error.headers) if error.headers else None
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_methods(request))}

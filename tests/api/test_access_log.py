@@ -99,6 +99,30 @@ async def test_a_client_that_leaves_has_its_line_too(
     assert (record["event"], record["status"]) == ("POST /chat", status)
 
 
+@pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions", "/documents"])
+async def test_nor_is_a_client_that_leaves_while_it_sends_taken_for_one_that_sent_rubbish(
+    path: str, serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving() as client:
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        content_type = (
+            "multipart/form-data; boundary=a" if path == "/documents" else "application/json"
+        )
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {content_type}\r\n"
+            "content-length: 100\r\n\r\n--a\r\n".encode()
+        )
+        writer.close()
+        log = ""
+        async with asyncio.timeout(10):
+            while not requests_in(log):
+                await asyncio.sleep(0)
+                log += capsys.readouterr().err
+
+    (record,) = requests_in(log)
+    assert (record["event"], record["status"]) == (f"POST {path}", 499)
+
+
 async def read_first_line(client: httpx.AsyncClient) -> None:
     """Of an answer, and hang up."""
     async with client.stream("POST", "/chat", json=QUESTION) as response:
