@@ -36,6 +36,7 @@ def server_config(app: FastAPI | str, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         log_config=None,
         http=PromptProtocol,
+        ws="none",
         server_header=False,
         # Anybody can send X-Forwarded-For; whose word counts is the application's to say.
         proxy_headers=False,
@@ -79,6 +80,9 @@ class PromptProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         asked = (*self._unanswered, self.cycle)
         self._unanswered = tuple(cycle for cycle in asked if cycle and not cycle.response_complete)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: uvicorn would advise a package, and the request has its answer and line."""
 
     def data_received(self, data: bytes) -> None:
         """Something has come; what follows an answer ought to be a request."""

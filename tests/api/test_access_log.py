@@ -123,6 +123,22 @@ async def test_nor_is_a_client_that_leaves_while_it_sends_taken_for_one_that_sen
     assert (record["event"], record["status"]) == (f"POST {path}", 499)
 
 
+async def test_nor_is_one_that_would_speak_another_protocol_told_otherwise(
+    serving: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving() as client:
+        handshake = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+        key = {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        answer = await client.get("/chat?token=secret", headers={**handshake, **key})
+        assert answer.status_code == 405
+    log = capsys.readouterr().err
+
+    (record,) = requests_in(log)
+    assert (record["event"], record["status"]) == ("GET /chat", 405)
+    assert "secret" not in log
+    assert "pgrade" not in log
+
+
 async def read_first_line(client: httpx.AsyncClient) -> None:
     """Of an answer, and hang up."""
     async with client.stream("POST", "/chat", json=QUESTION) as response:
