@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -535,6 +536,42 @@ async def test_where_much_is_asked_the_first_words_of_all_come_before_the_last_o
         assert not any(task.done() for task in rest)
         busy = False
         assert [(await task)[-1] for task in rest] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/chat", {"message": QUESTION}),
+        (
+            "/v1/chat/completions",
+            {"model": "zantara", "messages": [{"role": "user", "content": QUESTION}]},
+        ),
+        (
+            "/api/chat",
+            {"messages": [{"role": "user", "parts": [{"type": "text", "text": QUESTION}]}]},
+        ),
+    ],
+)
+async def test_who_leaves_while_his_answer_gives_way_ends_the_models_call(
+    path: str,
+    body: dict[str, Any],
+    serving: Serving,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(giving_way, "FEW", 0)
+    monkeypatch.setattr(giving_way, "LONGEST_S", 60.0)
+    monkeypatch.setattr(giving_way, "IDLE_S", 0.0)  # the loop is never idle
+    gate = asyncio.Event()
+    upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
+    async with serving() as client, asyncio.timeout(30):
+        async with client.stream("POST", path, json={**body, "stream": True}) as response:
+            read = ""
+            async for read_now in response.aiter_text():
+                read += read_now
+                if "Dieci" in read:
+                    break
+        await upstream.llama_calls[0].closed.wait()
 
 
 async def _names(events: AsyncIterator[SentEvent]) -> list[str]:
