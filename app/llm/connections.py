@@ -44,7 +44,7 @@ def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSe
         )
         return aiohttp.ClientSession(
             connector=connector,
-            # httpx and the SDK undo what is compressed; what was not asked for stays as it is.
+            # What is compressed unasked is refused; undone, it could be a bomb.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             # Not `trust_env`: it reads the environment and a file anew for every request.

@@ -183,9 +183,9 @@ def _resets_in_s(headers: Mapping[str, str], metadata: Mapping[str, Any]) -> flo
 
 
 def failure_from_transport(error: BaseException) -> ProviderError:
-    """Classify what httpx, httpx2 or the SDK raised when the connection failed.
+    """Classify what aiohttp, httpx2 or the SDK raised when the connection failed.
 
-    Both clients run on aiohttp, whose own exception, further down the chain, is
+    The SDK runs on aiohttp too, whose own exception, further down the chain, is
     the one to trust: httpx-aiohttp 0.2.0 turns a dropped connection into a
     `ConnectTimeout`.
     """
