@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.retrieval.knowledge_base import KnowledgeBase
 from tests.conftest import Serving
 from tests.upstream import Upstream, Wire, llama_chunk, llama_says
 
@@ -100,7 +101,7 @@ async def test_a_client_that_leaves_has_its_line_too(
 
 
 @pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions", "/documents"])
-async def test_nor_is_a_client_that_leaves_while_it_sends_taken_for_one_that_sent_rubbish(
+async def test_a_client_that_leaves_while_it_sends_is_not_taken_for_one_that_sent_rubbish(
     path: str, serving: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving() as client:
@@ -123,7 +124,21 @@ async def test_nor_is_a_client_that_leaves_while_it_sends_taken_for_one_that_sen
     assert (record["event"], record["status"]) == (f"POST {path}", 499)
 
 
-async def test_nor_is_one_that_would_speak_another_protocol_told_otherwise(
+async def test_a_crash_is_told_as_the_500_that_the_caller_has(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(KnowledgeBase, "search", crash)
+    async with serving() as client:
+        assert (await client.post("/search", json={"query": "KITAS?"})).status_code == 500
+
+    (record,) = requests_in(capsys.readouterr().err)
+    assert (record["event"], record["status"]) == ("POST /search", 500)
+
+
+async def test_one_that_would_speak_another_protocol_has_the_line_of_any_other(
     serving: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with serving() as client:
