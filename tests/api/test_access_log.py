@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
+from app.main import create_app
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.server import server_config
 from tests.conftest import Serving
+from tests.service import settings_for
 from tests.upstream import Upstream, Wire, llama_chunk, llama_says
 
 QUESTION = {"message": "Quanto capitale per una PT PMA?", "stream": True}
@@ -98,6 +103,28 @@ async def test_a_client_that_leaves_has_its_line_too(
 
     (record,) = requests_in(capsys.readouterr().err)
     assert (record["event"], record["status"]) == ("POST /chat", status)
+
+
+async def test_who_comes_over_a_unix_socket_has_no_address(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(data_dir)
+    path = str(tmp_path / "socket")
+    config = server_config(create_app(settings), settings)
+    config.uds = path
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done(), "the service did not start"
+        await asyncio.sleep(0.005)
+    transport = httpx.AsyncHTTPTransport(uds=path)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/health")).status_code == 200
+    server.should_exit = True
+    await serving
+
+    (record,) = requests_in(capsys.readouterr().err)
+    assert (record["event"], record["client"]) == ("GET /health", None)
 
 
 @pytest.mark.parametrize("path", ["/chat", "/v1/chat/completions", "/documents"])
