@@ -2,12 +2,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from app.events import Message
 from tests.faults.breakages import LLAMA_API, REST, SAID, whole
 from tests.llm.conftest import OpenRouter
-from tests.upstream import Upstream, Wire, haiku_says, llama_says
+from tests.upstream import Upstream, Wire, haiku_says, llama_chunk, llama_says
 
 QUESTION = [Message("user", "Quanto capitale serve per una PT PMA?")]
 AT_ONCE = 8
@@ -158,3 +159,21 @@ async def test_the_environments_proxy_is_asked_for_what_it_does_not_except(
 
     assert proxy.asked == b"POST http://models.example/api/v1/chat/completions HTTP/1.1"
     assert direct.asked == b"POST /api/v1/chat/completions HTTP/1.1"
+
+
+async def test_no_limit_of_the_transports_own_cuts_off_a_long_answer(
+    upstream: Upstream, open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", aiohttp.ClientTimeout(total=0.05))
+
+    async def slow(wire: Wire) -> None:
+        await wire.head()
+        await wire.event(llama_chunk("Dieci "))
+        await asyncio.sleep(0.2)  # four times the limit
+        await wire.event(llama_chunk("miliardi.", "stop"))
+        await wire.event("[DONE]")
+        await wire.end()
+
+    upstream.llama(slow)
+    async with open_router() as client:
+        assert (await client.chat_async(QUESTION)).text == "Dieci miliardi."
