@@ -1,10 +1,12 @@
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
+from app.errors import AnswerUnavailable, FailureKind
 from app.events import Message
 from tests.faults.breakages import LLAMA_API, REST, SAID, whole
 from tests.llm.conftest import OpenRouter
@@ -177,3 +179,39 @@ async def test_no_limit_of_the_transports_own_cuts_off_a_long_answer(
     upstream.llama(slow)
     async with open_router() as client:
         assert (await client.chat_async(QUESTION)).text == "Dieci miliardi."
+
+
+async def test_what_is_compressed_unasked_is_not_undone(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    packed = gzip.compress(b'{"error": {"type": "rate_limit_error"}}')
+
+    async def answer(wire: Wire) -> None:
+        await wire.head(500, "application/json", Content_Encoding="gzip")
+        await wire.chunk(packed)
+        await wire.end()
+
+    upstream.llama(answer)
+    upstream.haiku(answer, answer)  # the last one is asked again
+    async with open_router() as client:
+        with pytest.raises(AnswerUnavailable) as caught:
+            await client.chat_async(QUESTION)
+
+    kinds = [failure.kind for failure in caught.value.failures.values()]
+    assert kinds == [FailureKind.SERVER, FailureKind.SERVER]
+
+
+async def test_of_two_headers_that_say_how_long_to_wait_the_longer_counts(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def answer(wire: Wire) -> None:
+        waits = "Retry-After: 7\r\nRetry-After: 9"
+        await wire.raw(f"HTTP/1.1 429 X\r\n{waits}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    upstream.llama(answer)
+    async with open_router(anthropic_api_key=None) as client:
+        with pytest.raises(AnswerUnavailable) as caught:
+            await client.chat_async(QUESTION)
+
+    (failure,) = caught.value.failures.values()
+    assert failure.retry_after_s == 9
