@@ -501,6 +501,19 @@ async def test_a_key_described_in_json_without_a_bottom_is_a_key_of_which_nothin
             assert await side.provider.check_key() is KeyState.UNKNOWN
 
 
+async def test_of_a_key_that_nobody_describes_nothing_is_known(
+    upstream: Upstream, open_router: OpenRouter
+) -> None:
+    async def hangs_up(wire: Wire) -> None:
+        wire.reset()
+
+    upstream.openrouter_key = upstream.anthropic_key = hangs_up
+    async with open_router() as client:
+        for side in (client.llama, client.haiku):
+            assert side is not None
+            assert await side.provider.check_key() is KeyState.UNKNOWN
+
+
 async def test_a_fault_of_our_own_is_not_booked_as_a_caller_who_left(
     upstream: Upstream, open_router: OpenRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
