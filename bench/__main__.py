@@ -20,7 +20,7 @@ import uvloop
 
 from bench import knowledge, streams
 from bench.lanes import Lane, completion, side_by_side, turn, warm_up
-from bench.report import bars
+from bench.report import WITHOUT_HTTPX, bars
 from bench.targets import LITELLM, targets
 
 COMPLETIONS = "/v1/chat/completions"
@@ -62,6 +62,7 @@ async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
         for size, folder in sorted(kept.items()):
             server = await stack.enter_async_context(started.zantara(folder))
             lanes.append(Lane(f"chat, {size} chunks", server, "/chat", turn))
+        lanes.append(Lane(WITHOUT_HTTPX, started.floor_without_httpx, COMPLETIONS, completion))
         if started.litellm:
             lanes.append(Lane("litellm", started.litellm, COMPLETIONS, completion))
         else:

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Targets:
 
     upstream: Server
     floor: Server
+    floor_without_httpx: Server
     litellm: Server | None
     folder: Path
     """For logs and the like."""
@@ -60,19 +61,22 @@ async def targets() -> AsyncIterator[Targets]:
         port = free_port()
         command: list[str | Path] = [sys.executable, "-m", "bench.upstream", str(port)]
         upstream = await stack.enter_async_context(serving(command, port, folder / "upstream.log"))
-        port = free_port()
-        command = [
-            *(sys.executable, "-m", "uvicorn", "bench.floor:app", "--port", str(port)),
-            *("--no-access-log", "--log-level", "warning", "--backlog", "4096"),
-        ]
-        given = {"UPSTREAM": f"{upstream.url}/v1"}
-        floor = await stack.enter_async_context(
-            serving(command, port, folder / "floor.log", environment=given)
-        )
+        floor = await stack.enter_async_context(_floor("app", upstream, folder))
+        without = await stack.enter_async_context(_floor("without_httpx", upstream, folder))
         litellm = None
         if LITELLM.exists():
             litellm = await stack.enter_async_context(_litellm(upstream, folder))
-        yield Targets(upstream, floor, litellm, folder)
+        yield Targets(upstream, floor, without, litellm, folder)
+
+
+def _floor(name: str, upstream: Server, folder: Path) -> AbstractAsyncContextManager[Server]:
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "uvicorn", f"bench.floor:{name}", "--port", str(port)),
+        *("--no-access-log", "--log-level", "warning", "--backlog", "4096"),
+    ]
+    given = {"UPSTREAM": f"{upstream.url}/v1"}
+    return serving(command, port, folder / f"floor-{name}.log", environment=given)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.chat_form import FormOrJsonRoute
 from app.api.conversations import Kept
-from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep, GroupsDep
+from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep
 from app.api.examples import CHAT
 from app.api.files import pictures_in
 from app.api.schemas import ChatIn
@@ -44,7 +44,6 @@ async def chat(
     body: Annotated[ChatIn, Body(openapi_examples=CHAT)],
     request: Request,
     service: ChatServiceDep,
-    groups: GroupsDep,
     caller: CallerDep,
     conversations: ConversationsDep,
 ) -> Response:
@@ -55,7 +54,7 @@ async def chat(
     started = time.perf_counter()
     request_id = correlation_id.get() or ""
     pictures = await pictures_in(body.all_files, request)
-    turn = replace(body.turn(pictures), groups=groups)
+    turn = replace(body.turn(pictures), groups=caller.groups)
     kept = body.conversation_id and Kept(conversations, caller, body.conversation_id)
     turn = await kept.before(turn) if kept else turn
 

@@ -12,7 +12,7 @@ from app.api.admission import Admission
 
 FEW = 16
 """Up to so many requests at once the wait is short, and less work where it is shared."""
-LONGEST_S = 0.35
+LONGEST_S = 0.45
 """Nobody waits longer between his first words and the next, however much comes."""
 IDLE_S = 0.0002
 """A turn of the loop with nothing to do takes 20 µs, one with a step of a request 500."""

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
-from app.api.deps import ChatServiceDep, ClientDep, GroupsDep
+from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import COMPLETIONS
 from app.api.files import pictures_in
 from app.api.openai_request import CompletionIn
@@ -19,7 +19,6 @@ from app.api.strict_json import StrictJsonRoute
 from app.chat.links import without_strange_links
 from app.chat.service import ChatService, Turn
 from app.events import Event, Message
-from app.llm.llama_scout_client import LlamaScoutClient
 from app.wire.answer import AnswerFold
 from app.wire.openai import chunks, completion
 
@@ -48,13 +47,12 @@ async def chat_completions(
     body: Annotated[CompletionIn, Body(openapi_examples=COMPLETIONS)],
     request: Request,
     service: ChatServiceDep,
-    client: ClientDep,
     groups: GroupsDep,
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())
     pictures = await pictures_in(body.all_files, request)
-    events = _events(body, body.conversation(pictures), groups, service, client)
+    events = _events(body, body.conversation(pictures), groups, service)
     if body.stream:
         encode = chunks(
             request_id=request_id,
@@ -76,7 +74,6 @@ def _events(
     conversation: tuple[Message, ...],
     groups: frozenset[str],
     service: ChatService,
-    client: LlamaScoutClient,
 ) -> AsyncGenerator[Event]:
     whole, said = not body.stream, body.continue_from or ""
     if body.model == ZANTARA:
@@ -90,7 +87,7 @@ def _events(
             continue_from=said,
         )
         return service.stream(turn, whole=whole)
-    events = client.stream(
+    events = service.client.stream(
         conversation,
         "haiku" if body.model == "haiku" else "llama-scout",
         body.most_tokens,

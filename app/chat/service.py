@@ -97,8 +97,9 @@ class ChatService:
     def __init__(
         self, knowledge_base: KnowledgeBase, client: LlamaScoutClient, settings: Settings
     ) -> None:
+        self.client = client
+        """For who wants a model as it is, without passages."""
         self._knowledge_base = knowledge_base
-        self._client = client
         self._extractive_fallback = settings.extractive_fallback
         rewriter = QuestionRewriter(client, settings.rewriting_timeout_s)
         self._lookup = Lookup(knowledge_base, rewriter if settings.question_rewriting else None)
@@ -120,8 +121,8 @@ class ChatService:
         started = time.perf_counter()
         # Before the search, which may have a model rewrite the question.
         least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
-        self._client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
-        begun = self._client.begin(turn.model)
+        self.client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
+        begun = self.client.begin(turn.model)
         found, degraded = await self._search(turn, begun)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)
         for listener in self.search_listeners:
@@ -160,7 +161,7 @@ class ChatService:
         if loop:
             may_quote = self._may_quote(found)
             return loop.run(prompt_for, limits, whole=whole, may_quote=may_quote)
-        return self._client.route(
+        return self.client.route(
             prompt_for(()),
             turn.model,
             turn.max_tokens,
@@ -174,7 +175,7 @@ class ChatService:
     def _tool_loop(self, turn: Turn, found: SearchResult, begun: Begun) -> ToolLoop:
         filters = turn.filters or SearchFilters()
         tools = ServiceTools(self._knowledge_base, turn.service_tools, filters, turn.groups)
-        return ToolLoop(self._client, tools, found.passages, begun)
+        return ToolLoop(self.client, tools, found.passages, begun)
 
     def _prompt(
         self,
