@@ -39,8 +39,9 @@ _PARTIAL = re.compile(
 )
 _ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\]{1,2000}")
 # What may follow an address without being part of it: whatever else did would be, where the
-# brackets before it make no link after all.
-_END_OF_ADDRESS = re.compile(r"[.,;:!?)\]*_~'\">]{0,3}(?:\s|(?P<open>\Z))")
+# brackets before it make no link after all. White space is ASCII's: of the rest each renderer
+# has its own idea.
+_END_OF_ADDRESS = re.compile(r"[.,;:!?)\]*_~'\">]{0,3}(?:[ \t\n\v\f\r]|(?P<open>\Z))")
 
 
 class LinkFilter:

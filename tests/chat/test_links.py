@@ -6,14 +6,15 @@ from html import unescape
 from itertools import pairwise
 from urllib.parse import unquote
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.chat.links import LinkFilter
 from tests.security.hostile import EXFILTRATION, OBEDIENT, SOURCE
 from tests.security.rendering import addresses, addresses_in_html, rendered_by_marked
 
-OWN = re.escape(SOURCE) + r"[.,;:!?)\]*_~'\">]{0,3}"
+# Three characters may close a sentence, behind the bracket of what is no link after all.
+OWN = re.escape(SOURCE) + r"\)?[.,;:!?)\]*_~'\">]{0,3}"
 FRAGMENTS = (
     *"[]()<>!/\\&#:.'\"`*_~ \n\thHw-1=?\x00é",
     "](", "]:", "][", "![", "](<", "://", "//", "www.", "http", "https://", "HTTP://", "evil.org",
@@ -64,11 +65,14 @@ def test_row_4_wherever_an_obedient_answer_is_cut_the_same_comes_out() -> None:
 def test_row_4_marked_makes_no_link_of_it_either() -> None:
     texts: list[str] = []
 
+    @settings(max_examples=1000)
     @given(TEXTS)
     def collect(text: str) -> None:
         texts.append(text)
 
     collect()
+    # White space for Python alone, or for some renderers alone.
+    texts += [f"{SOURCE}{space}said" for space in "\x1c\x1d\x85\xa0\u2028\u3000\ufeff"]
     texts += [*EXFILTRATION, OBEDIENT]
     before = rendered_by_marked(texts)
     after = rendered_by_marked([filtered(text) for text in texts])
@@ -77,6 +81,8 @@ def test_row_4_marked_makes_no_link_of_it_either() -> None:
         (text, address)
         for text, html in zip(texts, after, strict=True)
         for address in strange(addresses_in_html(html))
+        # A mail address that stands in the text: nothing goes along with it.
+        if not re.fullmatch(r"mailto:[^?]+", address)
     ]
     assert found == []
     harmful = [

@@ -35,7 +35,8 @@ def _of_tokens(tokens: Iterable[Token]) -> Iterable[str]:
         yield from _of_tokens(token.children or ())
         if token.type in ("html_block", "html_inline"):
             yield from addresses_in_html(token.content)
-            if not re.fullmatch(r"<br ?/?>", token.content, re.IGNORECASE):
+            # A line break may stand before text, which is of its block then.
+            if re.search(r"<(?!br ?/?>)[a-z/!?]", token.content, re.IGNORECASE):
                 yield f"a tag: {token.content}"
         elif token.type == "text":
             yield from _BARE.findall(token.content)
