@@ -100,3 +100,10 @@ def serving(data_dir: Path, upstream: Upstream) -> Serving:
             yield client
 
     return started
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show why what was run once more had failed: it may be a fault that is rare."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_sep("_", f"{report.nodeid} was run once more, since")
+        terminalreporter.write_line(report.longreprtext)
