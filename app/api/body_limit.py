@@ -10,6 +10,8 @@ import asyncio
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.time_limit import TimeLimit
+
 MAX_BODY_BYTES = 1_000_000
 """Of everything but a turn, which may show pictures, and an upload, whose limit is a setting."""
 MAX_TURN_BYTES = 12_000_000
@@ -44,6 +46,7 @@ class BodyLimitMiddleware:
             limit = scope["state"]["max_upload_bytes"] + _FORM_BYTES
         limit_s = TIME_S + limit / BYTES_PER_S
         deadline = asyncio.get_running_loop().time() + limit_s
+        in_time = TimeLimit()
         head = dict(scope["headers"])
         declared = _declared_length(head)
         arriving = has_body(scope)
@@ -61,7 +64,7 @@ class BodyLimitMiddleware:
             if declared > limit:
                 raise _too_large(limit)
             try:
-                async with asyncio.timeout_at(deadline):
+                with in_time.until(deadline):
                     message = await receive()
             except TimeoutError:
                 raise _too_slow(limit_s) from None
@@ -79,6 +82,7 @@ class BodyLimitMiddleware:
         try:
             await self._app(scope, bounded_receive, send)
         finally:
+            in_time.close()
             self._held -= held
 
 

@@ -6,7 +6,7 @@ says for itself.
 
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +21,8 @@ EVERYWHERE: Final = {
     "Strict-Transport-Security": "max-age=31536000",
     "Cache-Control": "no-store",
 }
+# As they go out: names in lower case, as ASGI has them.
+_EVERYWHERE: Final = [(name.lower().encode(), said.encode()) for name, said in EVERYWHERE.items()]
 _METHODS: Final = ("GET", "POST", "DELETE")
 _ASKED: Final = ("Authorization", "Content-Type", "X-Request-ID")
 _TOLD: Final = ("X-Request-ID", "Retry-After", "Location", "WWW-Authenticate")
@@ -37,9 +39,9 @@ class SecurityHeadersMiddleware:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in EVERYWHERE.items():
-                    headers.setdefault(name, value)
+                own = message["headers"]
+                names = {name for name, _ in own}
+                message["headers"] = [*own, *(h for h in _EVERYWHERE if h[0] not in names)]
             await send(message)
 
         await self._app(scope, receive, with_headers)

@@ -1,7 +1,7 @@
 """Llama 4 Scout behind OpenRouter, or any server that speaks OpenAI's chat completions."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -69,7 +69,7 @@ class OpenRouterProvider:
                         yield event
                     if completion.finished or completion.ended:
                         break
-                if completion.finished:
+                if completion.finished and not completion.ended:
                     yield Ending()
                     await _take_bill(chunks, decoder, completion)
         except aiohttp.ClientError as error:
@@ -124,9 +124,9 @@ class OpenRouterProvider:
             yield answer, answer.content.iter_any()
 
 
-def _headers(answer: aiohttp.ClientResponse) -> httpx.Headers:
-    """With those that come twice joined by a comma."""
-    return httpx.Headers(answer.raw_headers)
+def _headers(answer: aiohttp.ClientResponse) -> Mapping[str, str]:
+    """Of a refusal with those that come twice joined by a comma."""
+    return answer.headers if answer.status == 200 else httpx.Headers(answer.raw_headers)
 
 
 class _Key(msgspec.Struct):

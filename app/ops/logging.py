@@ -16,7 +16,6 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def configure_logging(log_format: Literal["json", "console"]) -> None:
     """Send every record, the libraries' too, through one chain of processors."""
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
