@@ -37,7 +37,7 @@ class Keyring:
     def find(self, key: str, now: Callable[[], float] = time.time) -> Key | None:
         """The key, unless it is unknown or has expired; takes as long whichever it is."""
         if not key:
-            return None
+            return None  # none was sent, which tells nothing of those there are
         digest = digest_of(key)
         found = None
         for known in (self._own, *self._fixed, *self.kept):
