@@ -8,9 +8,10 @@ out), then exactly one of `Finished` or `Failed`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+import msgspec
 
 AiName = Literal["llama-scout", "haiku", "extractive"]
 """Who answers; `extractive` is nobody: passages, quoted."""
@@ -22,17 +23,15 @@ Jurisdiction = Literal["national", "regional"]
 """How far a law reaches; None for what is no law."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """A whole call of a tool; `arguments` is parsed JSON."""
 
     id: str
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(msgspec.Struct, frozen=True):
     """What came of a call, as the model is told it."""
 
     call_id: str
@@ -40,8 +39,7 @@ class ToolResult:
     is_error: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(msgspec.Struct, frozen=True):
     """A JPEG that was decoded and made afresh here, in base64; `caption` where it has one."""
 
     base64: str
@@ -52,8 +50,7 @@ PICTURE_CHARACTERS = 6_400
 """What a picture takes of a window: some 1,600 tokens at its largest (Anthropic's vision guide)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One turn of the conversation as the caller sent it.
 
     An assistant's may call tools beside what it says; then the next one is the user's, with
@@ -80,8 +77,7 @@ class Message:
         return len(self.content) + calls + results + len(self.pictures) * PICTURE_CHARACTERS
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True):
     """A piece of an ingested document, as it is given to the model and to the caller.
 
     `start` and `end` are character offsets in the document's text; `score` is
@@ -110,8 +106,7 @@ class Passage:
     """The part of the score for being found by words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """The whole section that a passage stands in; offsets as a passage's."""
 
     start: int
@@ -119,8 +114,7 @@ class Section:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens of one model call; `estimated` when the provider did not report them."""
 
     input_tokens: int
@@ -136,8 +130,7 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
 
 
-@dataclass(frozen=True, slots=True)
-class Retrieved:
+class Retrieved(msgspec.Struct, frozen=True):
     """The passages that the model is given, in the order it is told to cite them."""
 
     passages: tuple[Passage, ...]
@@ -145,8 +138,7 @@ class Retrieved:
     """True when the knowledge base could not be searched as it should have been."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouteChosen:
+class RouteChosen(msgspec.Struct, frozen=True):
     """Which model answers. `fallback_reason` is None when it was the first choice."""
 
     ai_used: AiName
@@ -157,15 +149,13 @@ class RouteChosen:
     """True when this model goes on from what another one had already said."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True):
     """A piece of the answer; never empty."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRan:
+class ToolRan(msgspec.Struct, frozen=True):
     """One of the service's own tools, called by the model and ended; `result` in short.
 
     `passages` are those it found that the turn did not have yet: they continue the numbers.
@@ -180,8 +170,7 @@ class ToolRan:
     passages: tuple[Passage, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """The answer is whole. Costs are US dollars, None when no price is known."""
 
     finish_reason: FinishReason
@@ -192,8 +181,7 @@ class Finished:
     ttft_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The answer broke off after content had been sent; Haiku may go on where `resumable`."""
 
     kind: str

@@ -11,7 +11,8 @@ Our own filter rather than a sanitiser: those take whole HTML, and this is Markd
 import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.events import Event, Failed, Retrieved, RouteChosen, TextDelta, ToolRan
 

@@ -1,7 +1,8 @@
 """What the model is told: who it is, what was asked, and the passages, as data."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.chat.fence import Fence, numbered
 from app.chat.packing import Extract

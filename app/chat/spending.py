@@ -1,6 +1,6 @@
 """What several calls of models come to in one turn."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.events import Finished, Usage
 

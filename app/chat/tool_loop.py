@@ -8,9 +8,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
+from msgspec.structs import replace
 
 from app.chat.service_tools import ServiceTools, ToolFailed
 from app.chat.spending import Spent

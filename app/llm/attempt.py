@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
+from msgspec.structs import replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage

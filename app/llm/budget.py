@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
+import msgspec
+
 from app.errors import FailureKind, ProviderError
 
 SERVICE = ""
@@ -32,8 +34,7 @@ payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
 """Whose request this is: it follows the request's tasks, as the request's id does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+class Booking(msgspec.Struct, frozen=True):
     """US dollars, added to what an account spent on a day; negative where too much was reserved."""
 
     day: str

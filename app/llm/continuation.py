@@ -7,7 +7,8 @@ message. Such a turn must not end in white space (Anthropic refuses it with a
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import Message, TextDelta

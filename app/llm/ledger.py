@@ -2,9 +2,10 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median
 from typing import Final
+
+import msgspec
 
 from app.errors import FailureKind
 from app.events import Usage
@@ -23,8 +24,7 @@ LLAMA: Final = "llama-scout"
 HAIKU: Final = "haiku"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One call of one model, ended. `outcome` is SUCCESS, CANCELLED, CRASHED or a failure kind.
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.

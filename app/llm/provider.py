@@ -17,8 +17,7 @@ SAFE_CHARACTERS_PER_TOKEN = 3
 _FRAME_TOKENS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True):
     """What a model reads; the last of `messages` is the question."""
 
     messages: Sequence[Message]
@@ -29,8 +28,7 @@ PromptFor = Callable[[AiName, int], Prompt]
 """Makes the prompt for one of the models, which may take that many tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True):
     """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset.
 
     `said` is what the caller was sent of the answer already; the last message is that,
@@ -69,16 +67,14 @@ class ChatRequest:
         return self.characters // CHARACTERS_PER_TOKEN + self.max_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """The answer is whole; the provider may wait a moment more for its bill.
 
     No time limit may take the answer for one that broke off any more.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(msgspec.Struct, frozen=True):
     """The model said that it was finished."""
 
     finish_reason: FinishReason
@@ -113,8 +109,7 @@ class Bill:
     billed_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallGrows:
+class ToolCallGrows(msgspec.Struct, frozen=True):
     """A piece of a call came in: nothing to pass on yet, but no silence either."""
 
 

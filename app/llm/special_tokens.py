@@ -6,8 +6,9 @@ the beginning of a line and by tags. In what a caller or a document says they ar
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from app.events import Message, ToolCall, ToolResult
 from app.llm.provider import Prompt

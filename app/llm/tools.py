@@ -16,8 +16,7 @@ MAX_ARGUMENT_CHARACTERS = 200_000
 """Of one call: more than the longest answer has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """A function that the model may ask the caller to run; `parameters` is a JSON Schema."""
 
     name: str
@@ -25,8 +24,7 @@ class Tool:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Toolbox:
+class Toolbox(msgspec.Struct, frozen=True):
     """The tools of one call, and how the model may use them.
 
     `choice` is `auto`, `none`, `required` (at least one call), or `tool`: the one named

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter
 
+import msgspec.structs
 import numpy as np
 
 from app.errors import VectorsUnavailable
@@ -142,7 +143,7 @@ class HybridSearch:
                 stored = self._store.passages([c.chunk_id for c in part], scope)
                 for candidate in part:
                     if passage := stored.get(candidate.chunk_id):
-                        yield replace(
+                        yield msgspec.structs.replace(
                             passage,
                             score=candidate.score,
                             dense_score=candidate.dense_score,

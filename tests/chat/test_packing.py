@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.chat.packing import pack
 from app.events import Passage, Section

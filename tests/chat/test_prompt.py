@@ -1,4 +1,4 @@
-from dataclasses import replace
+from msgspec.structs import replace
 
 from app.chat.packing import Extract
 from app.chat.prompt import compose
