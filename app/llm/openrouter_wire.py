@@ -120,16 +120,20 @@ class Completion:
             return None
         self._require_one_answer(chunk.id, chunk.choices)
         content = self._take_choice(chunk.choices[0])
-        self._begun = self._begun or content is not None
+        if content is not None:
+            self._begun = True
         return content
 
     def _require_one_answer(self, chunk_id: str | None, choices: Sequence[_Choice]) -> None:
-        if any(choice.index != 0 for choice in choices):
-            raise ProviderError(FailureKind.PROTOCOL, "more answers than the one asked for")
-        another = chunk_id and self._id and chunk_id != self._id
-        if self._begun and another:
-            raise ProviderError(FailureKind.PROTOCOL, "another answer after the first had begun")
-        self._id = chunk_id or self._id
+        for choice in choices:
+            if choice.index != 0:
+                raise ProviderError(FailureKind.PROTOCOL, "more answers than the one asked for")
+        if chunk_id and chunk_id != self._id:
+            if self._begun and self._id:
+                raise ProviderError(
+                    FailureKind.PROTOCOL, "another answer after the first had begun"
+                )
+            self._id = chunk_id
 
     def _take_usage(self, given: Any) -> None:
         try:

@@ -38,28 +38,35 @@ class SSEDecoder:
         if b"\n" not in chunk and b"\r" not in chunk and not self._ends_in_cr():
             self._grow(len(chunk))
             return []
-        lines = b"".join(self._unfinished).splitlines(keepends=True)
-        # A CR at the very end may be the first half of a CRLF: wait for the rest.
-        self._unfinished = [] if lines[-1].endswith(b"\n") else [lines.pop()]
+        text, waiting = b"".join(self._unfinished), b""
+        if b"\r" in text:
+            if text.endswith(b"\r"):
+                # It may be the first half of a CRLF: wait for the rest.
+                text, waiting = text[:-1], b"\r"
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = text.split(b"\n")
+        self._unfinished = [rest + waiting]
         if self._at_the_start and lines:
             self._at_the_start = False
             lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
-        events = [event for line in lines if (event := self._take(line)) is not None]
+        events = self._take(lines)
         self._size = sum(map(len, self._data))
-        self._grow(sum(map(len, self._unfinished)))
+        self._grow(len(rest))
         return events
 
     def _ends_in_cr(self) -> bool:
         return len(self._unfinished) > 1 and self._unfinished[-2].endswith(b"\r")
 
-    def _take(self, line: bytes) -> bytes | None:
-        line = line.rstrip(b"\r\n")
-        if not line:
-            event, self._data = b"\n".join(self._data), []
-            return event or None
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        return None
+    def _take(self, lines: list[bytes]) -> list[bytes]:
+        events, data = [], self._data
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif data and not line:
+                if event := b"\n".join(data):
+                    events.append(event)
+                data.clear()
+        return events
 
     def _grow(self, size: int) -> None:
         self._size += size
