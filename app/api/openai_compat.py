@@ -61,12 +61,10 @@ async def chat_completions(
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
         return EventStream(events, encode)
-    async with while_connected(request.receive):
+    with while_connected(request.receive):
         fold = await AnswerFold.of(events)
-    answer = fold.answer(request_id=request_id, latency_ms=0)
-    return JSONResponse(
-        completion(answer, fold.tool_calls, created), headers={"Cache-Control": "no-store"}
-    )
+    whole = completion(fold, request_id=request_id, created=created)
+    return JSONResponse(whole, headers={"Cache-Control": "no-store"})
 
 
 def _events(

@@ -138,31 +138,35 @@ class AnswerFold:
 
     def answer(self, *, request_id: str, latency_ms: float) -> Answer:
         """The whole answer, once the turn has finished."""
+        facts = self.facts(request_id=request_id, latency_ms=latency_ms)
+        return Answer(answer="".join(self.text), **facts)
+
+    def facts(self, *, request_id: str, latency_ms: float) -> dict[str, Any]:
+        """The fields of `AnswerFacts`, for a stream, which has nobody check what is ours."""
         assert self._route is not None, "a turn that finished chose a route first"
         assert self._finished is not None, "asked for before the turn finished"
         route, finished = self._route, self._finished
-        return Answer(
-            answer="".join(self.text),
-            ai_used=route.ai_used,
-            model=finished.model,
-            provider=route.provider,
-            fallback_reason=route.fallback_reason,
-            finish_reason=finished.finish_reason,
-            degraded=self._retrieved.degraded or route.ai_used == "extractive",
-            sources=self.sources,
-            tools=self.tools,
-            used_rag=bool(self.sources),
-            usage=TokenUsage(
-                input_tokens=finished.usage.input_tokens,
-                output_tokens=finished.usage.output_tokens,
-                estimated=finished.usage.estimated,
-            ),
-            cost_usd=_rounded(finished.cost_usd),
-            saved_usd=_rounded(finished.saved_usd),
-            ttft_ms=finished.ttft_ms and round(finished.ttft_ms, 1),
-            latency_ms=round(latency_ms, 1),
-            request_id=request_id,
-        )
+        return {
+            "ai_used": route.ai_used,
+            "model": finished.model,
+            "provider": route.provider,
+            "fallback_reason": route.fallback_reason,
+            "finish_reason": finished.finish_reason,
+            "degraded": self._retrieved.degraded or route.ai_used == "extractive",
+            "sources": [source.model_dump() for source in self.sources],
+            "used_rag": bool(self.sources),
+            "tools": [tool.model_dump() for tool in self.tools],
+            "usage": {
+                "input_tokens": finished.usage.input_tokens,
+                "output_tokens": finished.usage.output_tokens,
+                "estimated": finished.usage.estimated,
+            },
+            "cost_usd": _rounded(finished.cost_usd),
+            "saved_usd": _rounded(finished.saved_usd),
+            "ttft_ms": finished.ttft_ms and round(finished.ttft_ms, 1),
+            "latency_ms": round(latency_ms, 1),
+            "request_id": request_id,
+        }
 
 
 def tool_use(event: ToolRan) -> ToolUse:

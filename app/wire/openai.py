@@ -5,35 +5,41 @@ an object of its own, `zantara`: in the completion, in the last chunk with a cho
 the error of a stream that broke off.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from app.events import Event, Failed, Finished, Retrieved, RouteChosen, TextDelta, ToolCall, ToolRan
-from app.wire.answer import Answer, AnswerFold
+from app.wire.answer import AnswerFold
 from app.wire.sse import data_frame
 
 DONE = b"data: [DONE]\n\n"
+_BESIDE = (
+    "ai_used", "model", "provider", "fallback_reason", "degraded", "sources", "cost_usd",
+    "saved_usd", "request_id",
+)  # fmt: skip
 
 
-def completion(answer: Answer, calls: Sequence[ToolCall], created: int) -> dict[str, Any]:
+def completion(fold: AnswerFold, *, request_id: str, created: int) -> dict[str, Any]:
     """A `chat.completion`; `created` is in seconds since 1970."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.answer, "refusal": None}
-    if calls:
-        message["content"] = answer.answer or None
+    facts, said = fold.facts(request_id=request_id, latency_ms=0), "".join(fold.text)
+    message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": None}
+    if fold.tool_calls:
+        message["content"] = said or None
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": _function(call)} for call in calls
+            {"id": call.id, "type": "function", "function": _function(call)}
+            for call in fold.tool_calls
         ]
-    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    choice = {"index": 0, "message": message, "finish_reason": facts["finish_reason"]}
     return {
-        "id": _id(answer.request_id),
+        "id": _id(request_id),
         "object": "chat.completion",
         "created": created,
-        "model": answer.model,
+        "model": facts["model"],
         "choices": [{**choice, "logprobs": None}],
-        "usage": _usage(answer),
-        "zantara": _beside(answer),
+        "usage": _usage(facts),
+        "zantara": _beside(facts),
     }
 
 
@@ -58,10 +64,10 @@ def chunks(
         return data_frame({**head, "choices": [choice], **beside})
 
     def end() -> bytes:
-        answer = fold.answer(request_id=request_id, latency_ms=0)
-        frames = [chunk({}, answer.finish_reason, zantara=_beside(answer))]
+        facts = fold.facts(request_id=request_id, latency_ms=0)
+        frames = [chunk({}, facts["finish_reason"], zantara=_beside(facts))]
         if include_usage:
-            frames.append(data_frame({**head, "choices": [], "usage": _usage(answer)}))
+            frames.append(data_frame({**head, "choices": [], "usage": _usage(facts)}))
         return b"".join([*frames, DONE])
 
     def encode(event: Event) -> bytes:
@@ -122,14 +128,10 @@ def _arguments(index: int, call: ToolCall) -> dict[str, Any]:
     return {"index": index, "function": {"arguments": _function(call)["arguments"]}}
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    read, written = answer.usage.input_tokens, answer.usage.output_tokens
+def _usage(facts: dict[str, Any]) -> dict[str, int]:
+    read, written = facts["usage"]["input_tokens"], facts["usage"]["output_tokens"]
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _beside(answer: Answer) -> dict[str, Any]:
-    fields = {
-        "ai_used", "model", "provider", "fallback_reason", "degraded", "sources", "cost_usd",
-        "saved_usd", "request_id",
-    }  # fmt: skip
-    return answer.model_dump(include=fields)
+def _beside(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in _BESIDE}

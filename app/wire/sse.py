@@ -61,8 +61,7 @@ def named_events(*, request_id: str, started: float) -> Callable[[Event], bytes]
                 return frame("route", event)
             case Finished():
                 latency_ms = (time.perf_counter() - started) * 1000
-                answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
-                return frame("done", answer.model_dump(exclude={"answer"}))
+                return frame("done", fold.facts(request_id=request_id, latency_ms=latency_ms))
             case Failed():
                 return frame("error", _failure(event, request_id))
             case ToolCall():

@@ -28,8 +28,8 @@ _FINISH_REASONS = {
     FinishReason.LENGTH: "length",
     FinishReason.TOOL_CALLS: "tool-calls",
 }
-_OWN_PARTS = {"answer", "sources", "tools", "finish_reason"}
-"""Of the answer: what is in parts of the message, and so not in its metadata."""
+_BESIDE = {"sources", "tools", "finish_reason", "latency_ms"}
+"""What is in parts of the message, or not of it, and so not in its metadata."""
 
 
 def ui_chunks(*, request_id: str) -> Callable[[Event], bytes]:
@@ -90,11 +90,13 @@ def _chunks(
             yield from map(_source, fold.sources[known:])
         case Finished():
             yield from text.end()
-            answer = fold.answer(request_id=request_id, latency_ms=0)
+            facts = fold.facts(request_id=request_id, latency_ms=0)
             yield {
                 "type": "finish",
                 "finishReason": _FINISH_REASONS[event.finish_reason],
-                "messageMetadata": answer.model_dump(exclude={*_OWN_PARTS, "latency_ms"}),
+                "messageMetadata": {
+                    name: fact for name, fact in facts.items() if name not in _BESIDE
+                },
             }
         case Failed():
             yield from text.end()
