@@ -27,7 +27,7 @@ class TimeLimit:
         return self
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None, "only tasks wait"
         self._waiting, self._cancelling = task, task.cancelling()
         if self._until < self._rings_at:

@@ -291,14 +291,17 @@ class LlamaScoutClient:
             return None
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
         waited_s = turn.begun.waited_s.get(side.ai, 0.0) if has_another else 0.0
-        left_s = max(0.0, self._limits.first_content_s - waited_s)
+        limits = self._limits
+        if waited_s:
+            left_s = max(0.0, limits.first_content_s - waited_s)
+            limits = replace(limits, first_content_s=left_s)
         turn.asked_at.setdefault(side.ai, []).append(asyncio.get_running_loop().time())
         attempt = turn.attempts[side.ai] = Attempt(
             side,
             request,
             permit,
             self.ledger,
-            replace(self._limits, first_content_s=left_s),
+            limits,
             turn.begun.deadline - kept,
             reason,
             turn.whole,

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing, closing
 from dataclasses import dataclass
 
 from app.errors import FailureKind, ProviderError
@@ -40,9 +39,8 @@ async def timed(
     held_back: list[str] = []
     characters = 0
     started = ending = False
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(aclosing(stream))
-        time_limit = stack.enter_context(closing(TimeLimit()))
+    time_limit = TimeLimit()
+    try:
         while True:
             until, kind = min(limit, (deadline, FailureKind.TIMEOUT_TOTAL))
             try:
@@ -74,6 +72,9 @@ async def timed(
             deadline += waited
             until = clock() + limits.idle_s if seen else limit[0] + waited
             limit = (until, FailureKind.TIMEOUT_IDLE)
+    finally:
+        time_limit.close()
+        await stream.aclose()
 
 
 def _invisible(text: str) -> bool:
