@@ -5,12 +5,14 @@ import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 import structlog
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
@@ -24,8 +26,7 @@ CLOSED_WHILE_IDLE_S = 1.0
 logger = structlog.get_logger(__name__)
 
 billed_to: ContextVar[Bill | None] = ContextVar("billed_to", default=None)
-"""The bill of the call that this task is about to make: aiohttp traces in the caller's context."""
-
+"""The bill of the call that this task is about to make: aiohttp connects in the caller's task."""
 
 _kept: ContextVar[bool] = ContextVar("kept", default=False)
 """Whether the request goes over a connection that had served before."""
@@ -33,10 +34,6 @@ _kept: ContextVar[bool] = ContextVar("kept", default=False)
 
 def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSession]:
     """What opens the pool for an API at `url`, at the first call, in the running loop."""
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_headers_sent.append(_note_sent)
-    tracing.on_connection_reuseconn.append(_note_kept)
-    tracing.on_connection_create_start.append(_note_new)
 
     def opened() -> aiohttp.ClientSession:
         connector = _Connector(
@@ -49,7 +46,6 @@ def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSe
             cookie_jar=aiohttp.DummyCookieJar(),
             # Not `trust_env`: it reads the environment and a file anew for every request.
             proxy=_proxy_for(url),
-            trace_configs=[tracing],
             middlewares=[_without_its_reason, _sent_again],
         )
 
@@ -62,11 +58,16 @@ def no_cookies() -> CookieJar:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps no connection on which the server has spoken unasked.
+    """Keeps no connection on which the server has spoken unasked, and notes what goes out.
 
     aiohttp would take what it said (a 408 before it hangs up, an answer sent twice) for the
-    answer to the next question, and be one answer behind from then on.
+    answer to the next question, and be one answer behind from then on. Its tracing would note
+    as much, for a fiftieth of a turn.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._have_served: WeakSet[BaseProtocol] = WeakSet()
 
     async def connect(
         self,
@@ -74,10 +75,19 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        while _kept.get() and connection.protocol and connection.protocol.should_close:
-            connection.close()
+        _kept.set(False)
+        while True:
             connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None, "a connection has one until it is let go"
+            kept = protocol in self._have_served
+            if not (kept and protocol.should_close):
+                break
+            connection.close()
+        self._have_served.add(protocol)
+        _kept.set(kept)
+        if bill := billed_to.get():
+            bill.sent = True
         return connection
 
 
@@ -87,25 +97,6 @@ def _proxy_for(url: str) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     return getproxies().get(parts.scheme)
-
-
-async def _note_sent(
-    _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    if bill := billed_to.get():
-        bill.sent = True
-
-
-async def _note_kept(
-    _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    _kept.set(True)
-
-
-async def _note_new(
-    _: aiohttp.ClientSession, __: SimpleNamespace, ___: aiohttp.TraceConnectionCreateStartParams
-) -> None:
-    _kept.set(False)
 
 
 async def _without_its_reason(
