@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -56,6 +57,10 @@ def _logging_as_it_was() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
+    for module in [module for name, module in sys.modules.items() if name.startswith("app.")]:
+        # What a module's logger keeps since its first line: the stream and the format.
+        if logger := getattr(module, "logger", None):
+            vars(logger).pop("bind", None)
     root.handlers[:] = handlers
     root.setLevel(level)
     correlation_id.set(None)
