@@ -65,7 +65,7 @@ async def chat(
     if body.stream:
         encode = named_events(request_id=request_id, started=started)
         return EventStream(stream(turn, whole=False), encode)
-    async with while_connected(request.receive):
+    with while_connected(request.receive):
         fold = await AnswerFold.of(stream(turn, whole=True))
     latency_ms = (time.perf_counter() - started) * 1000
     answer = fold.answer(request_id=request_id, latency_ms=latency_ms)

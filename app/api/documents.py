@@ -168,7 +168,7 @@ async def upload(
         only_own=own is not None,
     )
     origin = origin_of(own) if own else root or UPLOADED
-    async with while_connected(request.receive):
+    with while_connected(request.receive):
         stored = await knowledge_base.add_upload(file.filename or "", content, options, origin)
     response.status_code = 201 if stored.change == "added" else 200
     response.headers["Location"] = f"/documents/{quote(stored.document_id)}"

@@ -53,7 +53,7 @@ async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
     """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
     if not files:
         return {}
-    async with while_connected(request.receive):
+    with while_connected(request.receive):
         data_urls = await in_data_urls(files, request.state.file_hosts)
         pictures = await decoded(list(data_urls.values()))
     return {file: pictures[url] for file, url in data_urls.items()}

@@ -1,8 +1,8 @@
 """Answers that end with their caller: both forms stop the upstream call when the client leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from types import MappingProxyType
 
 import structlog
@@ -23,33 +23,36 @@ SEND_LIMIT_S = 30.0
 logger = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def while_connected(receive: Receive) -> AsyncIterator[None]:
+class while_connected:  # noqa: N801 - read as the statement it is used in
     """Cancels what the task does within when the client hangs up, and raises `ClientDisconnect`.
 
     The request's body must have been read.
     """
-    task = asyncio.current_task()
-    assert task is not None, "a request is served in a task"
-    left = False
 
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        left = True
-        task.cancel()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = self._over = False
 
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is served in a task"
+        self._task = task
+        self._watching = asyncio.create_task(self._watch())
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # The watch ends with the answer, as ASGI has it. Cancelled, its exception would be one of
+        # a circle of all that belongs to a request: work for the garbage collector.
+        self._over = True
         # Somebody else may have cancelled it too, and is not to be taken for the client.
-        if left and task.uncancel() == 0:
+        if kind is asyncio.CancelledError and self._left and self._task.uncancel() == 0:
             raise ClientDisconnect from None
-        raise
-    finally:
-        watching.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._over:
+            self._left = True
+            self._task.cancel()
 
 
 class EventStream(Response):
@@ -78,10 +81,11 @@ class EventStream(Response):
         begun = False
         giving_way: GivingWay = scope["state"]["giving_way"]
         try:
-            async with while_connected(receive), aclosing(self._events) as events:
-                first = await self._up_to_content(events)
-                begun = True
-                await self._send(first, events, send, giving_way)
+            with while_connected(receive):
+                async with aclosing(self._events) as events:
+                    first = await self._up_to_content(events)
+                    begun = True
+                    await self._send(first, events, send, giving_way)
         except ClientDisconnect:
             if not begun:
                 raise
