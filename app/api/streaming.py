@@ -10,15 +10,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.frames import SEND_LIMIT_S, Frames, Unread
 from app.api.giving_way import GivingWay
 from app.events import Event, Failed, Finished, Retrieved, RouteChosen
-from app.time_limit import TimeLimit
-from app.wire.sse import KEEP_ALIVE
-
-KEEP_ALIVE_S = 14.0
-"""Proxies and clients give up at 15 s or later."""
-SEND_LIMIT_S = 30.0
-"""How long a client may leave what was sent unread before it is given up."""
 
 logger = structlog.get_logger(__name__)
 
@@ -56,7 +50,7 @@ class while_connected:  # noqa: N801 - read as the statement it is used in
 
 
 class EventStream(Response):
-    """A turn as server-sent events, with `keep_alive` whenever none was sent for `KEEP_ALIVE_S`.
+    """A turn as server-sent events, with `keep_alive` whenever none was sent for long.
 
     Begins with the first content, so that a failure before it has a true status code.
     """
@@ -89,7 +83,7 @@ class EventStream(Response):
         except ClientDisconnect:
             if not begun:
                 raise
-        except _Unread:
+        except Unread:
             # Without a last chunk the server closes the connection, and the client can tell.
             logger.warning("client reads too slowly", limit_s=SEND_LIMIT_S)
 
@@ -104,21 +98,10 @@ class EventStream(Response):
     async def _send(
         self, first: bytes, events: AsyncGenerator[Event], send: Send, giving_way: GivingWay
     ) -> None:
-        clock = asyncio.get_running_loop().time
-        limit = TimeLimit()
-        silence = _Silence(send)
-
-        async def send_body(body: bytes, *, more: bool) -> None:
-            silence.ends()
-            try:
-                with limit.until(clock() + SEND_LIMIT_S):
-                    await send({"type": "http.response.body", "body": body, "more_body": more})
-            except TimeoutError:
-                raise _Unread from None
-
+        frames = Frames(send)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send_body(first, more=True)
+            await frames.send(first)
             await giving_way.wait()
             last = b""
             async for event in events:
@@ -126,44 +109,7 @@ class EventStream(Response):
                 if isinstance(event, Finished | Failed):
                     last = body  # sent with the end of the answer, in one write
                 elif body:
-                    await send_body(body, more=True)
-            await send_body(last, more=False)
+                    await frames.send(body)
+            await frames.send(last, more=False)
         finally:
-            limit.close()
-            silence.close()
-
-
-class _Unread(Exception):
-    """The client does not read. No `TimeoutError`: one that the events raise is a bug."""
-
-
-class _Silence:
-    """Fills silences. One timer a stream and no task, since frames are many and silences few."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._loop = asyncio.get_running_loop()
-        self._filling: asyncio.Task[None] | None = None
-        self._began = self._loop.time()
-        self._timer = self._loop.call_later(KEEP_ALIVE_S, self._ring)
-
-    def ends(self) -> None:
-        """Something is sent."""
-        self._began = self._loop.time()
-
-    def close(self) -> None:
-        """The stream ends."""
-        self._timer.cancel()
-        if self._filling:
-            self._filling.cancel()
-
-    def _ring(self) -> None:
-        if self._loop.time() >= self._began + KEEP_ALIVE_S:
-            self.ends()
-            # One at most waits for a client that does not read.
-            if self._filling is None or self._filling.done():
-                self._filling = self._loop.create_task(self._fill())
-        self._timer = self._loop.call_at(self._began + KEEP_ALIVE_S, self._ring)
-
-    async def _fill(self) -> None:
-        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+            frames.close()

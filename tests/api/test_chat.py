@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api import giving_way, streaming
+from app.api import frames, giving_way
 from app.server import PromptProtocol
 from tests.conftest import Serving
 from tests.service import SentEvent, sent_events, stream_chat, text_of
@@ -581,8 +581,8 @@ async def _names(events: AsyncIterator[SentEvent]) -> list[str]:
 async def test_silences_are_filled_with_comments(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert streaming.KEEP_ALIVE_S < 15
-    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
+    assert frames.KEEP_ALIVE_S < 15
+    monkeypatch.setattr(frames, "KEEP_ALIVE_S", 0.05)
     gate = asyncio.Event()
     upstream.llama(llama_says("Dieci ", "miliardi.", gate=gate))
     comments = 0
@@ -622,7 +622,7 @@ async def test_an_error_of_our_own_is_a_500_that_says_nothing_of_the_inside(
 async def test_a_client_who_does_not_read_is_given_up(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.streaming.SEND_LIMIT_S", 0.2)
+    monkeypatch.setattr("app.api.frames.SEND_LIMIT_S", 0.2)
     monkeypatch.setattr("app.server.UNREAD_LIMIT_S", 0.5)
     lost: list[tuple[str, int] | None] = []
     connection_lost = PromptProtocol.connection_lost
