@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from secrets import token_hex
 from typing import Final
 
 import structlog
@@ -134,7 +135,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(CorsMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)
-    app.add_middleware(CorrelationIdMiddleware, update_request_header=False)
+    app.add_middleware(
+        CorrelationIdMiddleware, update_request_header=False, generator=partial(token_hex, 16)
+    )
     app.add_middleware(StartupErrorMiddleware)
     add_error_handlers(app)
     app.include_router(chat.router)

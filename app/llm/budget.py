@@ -135,6 +135,7 @@ class Budget:
         return ProviderError(FailureKind.SPENDING_LIMIT, detail, retry_after_s=left)
 
     def _turn_the_page(self) -> None:
-        if self._day != self.today:
-            self._day = self.today
+        today = self.today
+        if self._day != today:
+            self._day = today
             self._spent.clear()
