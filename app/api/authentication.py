@@ -4,7 +4,6 @@ A middleware and not a dependency of each route, so that what nobody thought of,
 that no route takes too, is closed; what a key opens beyond, each route says (`needs`).
 """
 
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.access.keyring import Keyring
@@ -32,7 +31,7 @@ class AuthenticationMiddleware:
             return
         keyring: Keyring = scope["state"]["keyring"]
         allow_no_keys: bool = scope["state"]["allow_no_keys"]
-        caller = identified(HTTPConnection(scope), keyring, allow_no_keys=allow_no_keys)
+        caller = identified(scope, keyring, allow_no_keys=allow_no_keys)
         scope["state"]["caller"] = caller
         key = caller.key if caller else None
         payer.set(Payer(key.name, key.daily_usd) if key else Payer(None, None))

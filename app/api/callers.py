@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from app.access.keyring import OWN_KEY_NAME, Keyring
 from app.access.keys import EVERY_SCOPE, Key, KeyScope
@@ -58,49 +59,48 @@ class Caller:
         return frozenset({PUBLIC}) | (self.key.groups if self.key else frozenset())
 
 
-def identified(request: HTTPConnection, keyring: Keyring, *, allow_no_keys: bool) -> Caller | None:
+def identified(scope: Scope, keyring: Keyring, *, allow_no_keys: bool) -> Caller | None:
     """The caller, or None for one who may not come in.
 
     While there are no keys at all, what a client sends for one makes no difference.
     """
-    key = keyring.find(_bearer(request))
+    key = keyring.find(_bearer(_head(scope)))
     if key is not None and key.name != OWN_KEY_NAME:
         return Caller(key, key.scopes)
-    if key or (keyring.empty and is_at_machine(request)):
+    if key or (keyring.empty and is_at_machine(scope)):
         return Caller(None, EVERY_SCOPE)
     if keyring.empty and allow_no_keys:
         return Caller(None, frozenset({KeyScope.CHAT}))
     return None
 
 
-def is_at_machine(request: HTTPConnection) -> bool:
+def is_at_machine(scope: Scope) -> bool:
     """Whether the caller sits at this machine.
 
     A proxy on this machine speaks for others. So may a browser here, for a page that had its
     own host's name lead to this address: the request then bears that name. Or for one that
     sends a form to this address: it bears that page's origin.
     """
-    if request.client is None or not is_loopback(request.client.host):
+    client, head = scope["client"], _head(scope)
+    if client is None or not is_loopback(client[0]) or not _FORWARDED.isdisjoint(head):
         return False
-    if not _FORWARDED.isdisjoint(name for name, _ in request.scope["headers"]):
+    if not _names_this_machine(head.get(b"host", b"")):
         return False
-    host = request.headers.get("host", "")
-    return _names_this_machine(host) and not _of_a_strange_page(request)
+    origin = head.get(b"origin")
+    return origin is None or not _is_strange(origin.decode("latin-1"), scope)
 
 
-def _of_a_strange_page(request: HTTPConnection) -> bool:
-    """Whether a browser sends it for a page that is neither ours nor one that is listed."""
-    origin = request.headers.get("origin")
-    if origin is None or origin == f"{request.url.scheme}://{request.url.netloc}":
-        return False
-    return origin not in request.scope["state"]["cors_origins"]
+def _is_strange(origin: str, scope: Scope) -> bool:
+    """Whether it is of a page that is neither ours nor one that is listed."""
+    own = HTTPConnection(scope).url
+    return origin != f"{own.scheme}://{own.netloc}" and origin not in scope["state"]["cors_origins"]
 
 
 @lru_cache(maxsize=64)
-def _names_this_machine(host: str) -> bool:
+def _names_this_machine(host: bytes) -> bool:
     """Whether a Host header does; without one the request is for the address it came to."""
     try:
-        return not host or is_loopback(urlsplit(f"//{host}").hostname or "")
+        return not host or is_loopback(urlsplit(f"//{host.decode('latin-1')}").hostname or "")
     except ValueError:  # brackets that hold no address
         return False
 
@@ -137,6 +137,11 @@ def needs(scope: KeyScope) -> Any:
     return Depends(Needs(scope))
 
 
-def _bearer(request: HTTPConnection) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+def _head(scope: Scope) -> dict[bytes, bytes]:
+    """The headers; of what came twice the first counts, as with Starlette's `Headers.get`."""
+    return dict(reversed(scope["headers"]))
+
+
+def _bearer(head: dict[bytes, bytes]) -> str:
+    scheme, _, key = head.get(b"authorization", b"").decode("latin-1").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from app.api.callers import is_at_machine
 from tests.conftest import Serving
@@ -76,8 +76,11 @@ async def test_what_came_through_a_proxy_or_by_another_name_is_refused(serving: 
     ],
 )
 async def test_this_machine_is_told_from_others(address: str, at_machine: bool) -> None:
+    async def told(request: Request) -> bool:
+        return is_at_machine(request.scope)
+
     app = FastAPI()
-    app.add_api_route("/", is_at_machine)
+    app.add_api_route("/", told)
     transport = httpx.ASGITransport(app, client=(address, 50_000))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         assert (await client.get("/")).json() is at_machine
