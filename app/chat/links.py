@@ -122,16 +122,16 @@ async def without_strange_links(
     said = [before]
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, TextDelta):
+                if text := links.feed(event.text):
+                    said.append(text)
+                    yield TextDelta(text)
+                continue
             if isinstance(event, Retrieved | ToolRan):
                 links.allow(passage.uri for passage in event.passages)
-            if isinstance(event, TextDelta):
-                text = links.feed(event.text)
-            else:
-                text = "" if isinstance(event, Retrieved | RouteChosen) else links.end()
-            if text:
+            if not isinstance(event, Retrieved | RouteChosen) and (text := links.end()):
                 said.append(text)
                 yield TextDelta(text)
             if isinstance(event, Failed):
-                yield replace(event, partial_text="".join(said))
-            elif not isinstance(event, TextDelta):
-                yield event
+                event = replace(event, partial_text="".join(said))
+            yield event

@@ -167,16 +167,16 @@ class Attempt:
 
     def _told(self, event: Content) -> Sequence[LLMEvent]:
         """What the caller is told of it. Raises `ProviderError` for an answer without content."""
-        if isinstance(event, ToolCallGrows):
+        if isinstance(event, TextDelta):
+            self._written += len(event.text)
+        elif isinstance(event, ToolCallGrows):
             return ()
-        if isinstance(event, Completed):
+        elif isinstance(event, Completed):
             self._completed = event
             if not self._routed:
                 kind = FailureKind.SEAM if self.request.said else FailureKind.EMPTY
                 raise ProviderError(kind, "an answer without content")
             return ()
-        if isinstance(event, TextDelta):
-            self._written += len(event.text)
         if self._routed:
             return (event,)
         self._routed = True

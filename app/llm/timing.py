@@ -48,28 +48,29 @@ async def timed(
                     event = await anext(stream)
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None
-            if isinstance(event, Ending):
-                ending = True
-                continue
-            if isinstance(event, Completed):
-                yield event
-                return
+            seen = True
             if isinstance(event, TextDelta):
                 characters += len(event.text)
                 if characters > max_characters:
                     raise ProviderError(FailureKind.PROTOCOL, "a longer answer than was asked for")
-            if isinstance(event, TextDelta) and not started:
-                held_back.append(event.text)
-                if _invisible(event.text):
-                    continue
-                event = TextDelta("".join(held_back))
-            # Nor does it hold up the silence after content, of which it is a part.
-            seen = not (started and isinstance(event, TextDelta) and _invisible(event.text))
+                seen = not _invisible(event.text)
+                if not started:
+                    held_back.append(event.text)
+                    if not seen:
+                        continue
+                    event = TextDelta("".join(held_back))
+            elif isinstance(event, Ending):
+                ending = True
+                continue
+            elif isinstance(event, Completed):
+                yield event
+                return
             started = True
             passed_on = clock()
             yield event
             waited = clock() - passed_on
             deadline += waited
+            # What is not seen does not hold up the silence after content, of which it is a part.
             until = clock() + limits.idle_s if seen else limit[0] + waited
             limit = (until, FailureKind.TIMEOUT_IDLE)
     finally:

@@ -109,13 +109,13 @@ class AnswerFold:
     def take(self, event: Event) -> None:
         """Take the next event of the turn."""
         match event:
+            case TextDelta():
+                self.text.append(event.text)
             case Retrieved():
                 self._retrieved = event
                 self.sources = [source(n, p) for n, p in enumerate(event.passages, 1)]
             case RouteChosen():
                 self._route = event
-            case TextDelta():
-                self.text.append(event.text)
             case Finished():
                 self._finished = event
             case ToolRan():
