@@ -81,7 +81,7 @@ def is_at_machine(scope: Scope) -> bool:
     own host's name lead to this address: the request then bears that name. Or for one that
     sends a form to this address: it bears that page's origin.
     """
-    client, head = scope["client"], _head(scope)
+    client, head = scope.get("client"), _head(scope)
     if client is None or not is_loopback(client[0]) or not _FORWARDED.isdisjoint(head):
         return False
     if not _names_this_machine(head.get(b"host", b"")):

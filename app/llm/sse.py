@@ -50,7 +50,8 @@ class SSEDecoder:
             self._at_the_start = False
             lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
         events = self._take(lines)
-        self._size = sum(map(len, self._data))
+        # With the field's name and the line's end: lines of nothing fill the memory too.
+        self._size = sum(map(len, self._data)) + len(b"data:\n") * len(self._data)
         self._grow(len(rest))
         return events
 

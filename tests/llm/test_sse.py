@@ -43,7 +43,7 @@ def test_data_lines_of_one_event_are_joined_and_a_lone_cr_ends_a_line() -> None:
     assert read([b"data: a\ndata:b\n\n", b"data: c\r\rdata: d\r\r\n"]) == [b"a\nb", b"c", b"d"]
 
 
-@pytest.mark.parametrize("line", [b"x" * 1000, b"data: " + b"y" * 900 + b"\n"])
+@pytest.mark.parametrize("line", [b"x" * 1000, b"data: " + b"y" * 900 + b"\n", b"data:\n" * 1000])
 def test_an_event_over_the_limit_is_a_fault_of_the_provider(line: bytes) -> None:
     decoder = SSEDecoder()
     with pytest.raises(ProviderError) as caught:
