@@ -1,5 +1,6 @@
 """Structured logs on standard error: pretty for a person, JSON for a machine."""
 
+import json
 import logging
 import re
 import sys
@@ -77,7 +78,10 @@ def _one_line(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
 
 
 def _to_json(_: WrappedLogger, __: str, record: EventDict) -> str:
-    return _json.encode(record).decode()
+    try:
+        return _json.encode(record).decode()
+    except UnicodeEncodeError:  # a file's name that is not UTF-8, say
+        return json.dumps(msgspec.to_builtins(record, enc_hook=str))
 
 
 def _add_timestamp(_: WrappedLogger, __: str, record: EventDict) -> EventDict:

@@ -20,7 +20,7 @@ from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader
 from app.retrieval.records import Document
-from app.retrieval.sources import File, Source, check_id, check_not_taken, survey
+from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
 
 # Some ten seconds of embedding: how long a stop may take.
@@ -107,6 +107,7 @@ class Ingester:
         is told the share that is done of a long file. Raises `DocumentRejected` and
         `Stopped`.
         """
+        check_name(file)
         known = self._store.identity(file.document_id)
         check_id(file, known, force=options.force)
         content_hash = loaders.content_hash(content, options)

