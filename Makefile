@@ -39,7 +39,7 @@ eval: .venv/eval ## Measure the retrieval: questions on the documents in ../shar
 soak: .venv/dev ## Ten minutes of random faults, then SIGTERM: writes docs/reliability.md
 	$(BIN)/python -m scripts.soak
 
-bench: .venv/dev ## What a request costs, beside a bare pass-through and LiteLLM: a quarter of an hour
+bench: .venv/dev ## What a request costs, beside a bare pass-through and LiteLLM: twenty minutes
 	$(BIN)/python -m bench --json docs/performance.json
 
 bench-quick: .venv/dev ## The same with fewer rows, in a few minutes

@@ -64,24 +64,26 @@ def identified(scope: Scope, keyring: Keyring, *, allow_no_keys: bool) -> Caller
 
     While there are no keys at all, what a client sends for one makes no difference.
     """
-    key = keyring.find(_bearer(_head(scope)))
+    # Of what came twice the first counts, as with Starlette's `Headers.get`.
+    head = dict(reversed(scope["headers"]))
+    key = keyring.find(_bearer(head))
     if key is not None and key.name != OWN_KEY_NAME:
         return Caller(key, key.scopes)
-    if key or (keyring.empty and is_at_machine(scope)):
+    if key or (keyring.empty and is_at_machine(scope, head)):
         return Caller(None, EVERY_SCOPE)
     if keyring.empty and allow_no_keys:
         return Caller(None, frozenset({KeyScope.CHAT}))
     return None
 
 
-def is_at_machine(scope: Scope) -> bool:
+def is_at_machine(scope: Scope, head: dict[bytes, bytes]) -> bool:
     """Whether the caller sits at this machine.
 
     A proxy on this machine speaks for others. So may a browser here, for a page that had its
     own host's name lead to this address: the request then bears that name. Or for one that
     sends a form to this address: it bears that page's origin.
     """
-    client, head = scope.get("client"), _head(scope)
+    client = scope.get("client")
     if client is None or not is_loopback(client[0]) or not _FORWARDED.isdisjoint(head):
         return False
     if not _names_this_machine(head.get(b"host", b"")):
@@ -135,11 +137,6 @@ class Needs:
 def needs(scope: KeyScope) -> Any:
     """What opens a route."""
     return Depends(Needs(scope))
-
-
-def _head(scope: Scope) -> dict[bytes, bytes]:
-    """The headers; of what came twice the first counts, as with Starlette's `Headers.get`."""
-    return dict(reversed(scope["headers"]))
 
 
 def _bearer(head: dict[bytes, bytes]) -> str:

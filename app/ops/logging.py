@@ -21,7 +21,6 @@ def configure_logging(log_format: Literal["json", "console"]) -> None:
     shared: list[Processor] = [
         _add_request_id,
         structlog.processors.add_log_level,
-        _add_timestamp,
     ]
     render = _renderers(log_format)
     structlog.configure(
@@ -54,7 +53,7 @@ def _renderers(log_format: Literal["json", "console"]) -> list[Processor]:
     # Without the local variables that both show by default: those hold keys and prompts.
     if log_format == "console":
         return [
-            _spell_timestamp,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
             _one_line,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
@@ -64,6 +63,7 @@ def _renderers(log_format: Literal["json", "console"]) -> list[Processor]:
         ]
     transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
+        _add_timestamp,
         structlog.processors.ExceptionRenderer(transformer),
         _to_json,
     ]
@@ -85,13 +85,8 @@ def _to_json(_: WrappedLogger, __: str, record: EventDict) -> str:
 
 
 def _add_timestamp(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
-    # Not as text yet, which msgspec makes in no time.
+    # As a time: msgspec writes it with the rest, for a fraction of what structlog's own takes.
     record["timestamp"] = datetime.now(UTC)
-    return record
-
-
-def _spell_timestamp(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
-    record["timestamp"] = f"{record['timestamp']:%Y-%m-%dT%H:%M:%S.%fZ}"
     return record
 
 
