@@ -1,8 +1,9 @@
-"""Writes the README's table of settings: names, defaults and bounds from `Settings`, meanings from
+"""Writes the table of `docs/settings.md`: names, defaults and bounds from `Settings`, meanings from
 `.env.example`. Run after a change to either: python -m scripts.settings_table
 """
 
 import re
+from itertools import groupby
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
@@ -10,26 +11,38 @@ from pydantic.fields import FieldInfo
 
 from app.settings import ROOT, Settings
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->\n"
 
 
 def table() -> str:
-    """The whole table, in Markdown."""
+    """Return the whole table in Markdown; settings that share a meaning share a row."""
     meanings = _meanings()
-    lines = ["| variable | default | values | meaning |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        variable = name.upper()
-        cells = (f"`{variable}`", _default(field), _values(field), meanings.get(variable, ""))
+    lines = ["| setting | default | values | meaning |", "|---|---|---|---|"]
+    rows = [(meanings.get(name.upper(), ""), name) for name in Settings.model_fields]
+    for meaning, group in groupby(rows, key=lambda row: row[0] or row[1]):
+        names = [name for _, name in group]
+        fields = [Settings.model_fields[name] for name in names]
+        cells = (
+            _stacked([f"`{name.upper()}`" for name in names]),
+            _stacked([_default(field) for field in fields]),
+            _stacked([_values(field) for field in fields]),
+            meaning,
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """The README with the table as it is now."""
-    before, _, rest = readme.partition(BEGIN)
+def with_table(page: str) -> str:
+    """Return the page with the current table."""
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}{table()}{END}{after}"
+
+
+def _stacked(cells: list[str]) -> str:
+    """Return the cells of a row one below the other, once where all are the same."""
+    return cells[0] if len(set(cells)) == 1 else "<br>".join(cells)
 
 
 def _default(field: FieldInfo) -> str:
@@ -57,7 +70,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def _metadata(field: FieldInfo) -> list[Any]:
-    """The bounds, of an optional field too."""
+    """Return the bounds, of an optional field too."""
     inner = [
         each for part in get_args(field.annotation) for each in getattr(part, "__metadata__", ())
     ]
@@ -66,7 +79,7 @@ def _metadata(field: FieldInfo) -> list[Any]:
 
 
 def _meanings() -> dict[str, str]:
-    """The comment above each variable of `.env.example`, which the next ones share."""
+    """Return for each variable the comment above it or above the variables before it."""
     meanings: dict[str, str] = {}
     comment: list[str] = []
     fresh = True
@@ -84,4 +97,4 @@ def _meanings() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    README.write_text(with_table(README.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text()))

@@ -1,4 +1,4 @@
-"""The README's transcripts are what the service says."""
+"""What the README and the pages below docs/ show is what the service returns."""
 
 import asyncio
 import json
@@ -15,19 +15,19 @@ from scripts.settings_table import with_table
 from tests.conftest import Serving
 
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = (ROOT / "docs" / "documents.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 
 
-def transcript(command: str) -> Any:
-    """The JSON that the README shows below a command."""
-    match = re.search(
-        rf"\$ {re.escape(command)}.*?\n(\{{\n.*?\n\}})\n(?:```|\$)", README, re.DOTALL
-    )
-    assert match, f"the README has no transcript of: {command}"
+def transcript(page: str, command: str) -> Any:
+    """Return the JSON that the page shows below a command."""
+    match = re.search(rf"\$ {re.escape(command)}.*?\n(\{{\n.*?\n\}})\n(?:```|\$)", page, re.DOTALL)
+    assert match, f"no transcript of: {command}"
     return json.loads(match[1])
 
 
 async def test_the_transcripts_are_real(serving: Serving) -> None:
-    shown = transcript("curl -s localhost:8080/chat")
+    shown = transcript(README, "curl -s localhost:8080/chat")
     question = re.search(r"-d '(\{.*?\})'", README)
     assert question
     async with serving(openrouter_api_key_llama=None, anthropic_api_key=None) as client:
@@ -43,11 +43,11 @@ async def test_the_transcripts_are_real(serving: Serving) -> None:
         {name: source[name] for name in ("n", "document_id", "section")}
         for source in answer["sources"][:3]
     ]
-    assert transcript("curl -s localhost:8080/health") == health["features"]["ai"]
+    assert transcript(README, "curl -s localhost:8080/health") == health["features"]["ai"]
 
 
 async def test_one_s_own_documents_are_indexed_as_shown(serving: Serving, data_dir: Path) -> None:
-    content = re.search(r"printf '(.*?)' > visto-x99.md", README)
+    content = re.search(r"printf '(.*?)' > visto-x99.md", DOCUMENTS)
     assert content
     (data_dir / "visto-x99.md").write_text(content[1].replace("\\n", "\n"))
     command = [str(Path(sys.executable).with_name("zantara")), "ingest", "visto-x99.md"]
@@ -56,11 +56,11 @@ async def test_one_s_own_documents_are_indexed_as_shown(serving: Serving, data_d
         subprocess.run, command, cwd=data_dir, env=env, capture_output=True, text=True
     )
     assert not Path("chroma").exists(), "the index is where DATA_DIR says"
-    assert f"$ .venv/bin/zantara ingest visto-x99.md\n{ingested.stdout}" in README
+    assert f"$ .venv/bin/zantara ingest visto-x99.md\n{ingested.stdout}" in DOCUMENTS
 
-    shown = transcript("curl -s localhost:8080/documents")
-    found = transcript("curl -s localhost:8080/search")
-    query = re.search(r"-d '(\{\"query.*?\})'", README)
+    shown = transcript(DOCUMENTS, "curl -s localhost:8080/documents")
+    found = transcript(DOCUMENTS, "curl -s localhost:8080/search")
+    query = re.search(r"-d '(\{\"query.*?\})'", DOCUMENTS)
     assert query
     async with serving() as client:
         with (data_dir / "visto-x99.md").open("rb") as file:
@@ -76,7 +76,7 @@ async def test_one_s_own_documents_are_indexed_as_shown(serving: Serving, data_d
 
 
 def test_the_front_matter_that_it_shows_is_read() -> None:
-    block = re.search(r"```yaml\n(---\n.*?---\n)```", README, re.DOTALL)
+    block = re.search(r"```yaml\n(---\n.*?---\n)```", DOCUMENTS, re.DOTALL)
     assert block
     read = front_matter.read(block[1])
     assert (read.language, read.effective_date, read.supersedes) == (
@@ -94,7 +94,18 @@ def test_the_commands_that_it_names_exist() -> None:
         assert re.search(rf"^{target}\b", targets.stdout, re.MULTILINE)
 
 
+def test_the_readme_fits_on_three_screens() -> None:
+    assert len(README.splitlines()) < 150
+
+
+def test_every_page_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert "docs/api.md" in links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
 def test_the_table_of_settings_is_current() -> None:
-    assert with_table(README) == README, "run: python -m scripts.settings_table"
-    assert "| `METRICS_PORT` |  | at least 1, at most 65,535 |" in README
-    assert "| `FORCE_HAIKU` | `false` | `true`, `false` | Roll back to Haiku alone" in README
+    assert with_table(SETTINGS) == SETTINGS, "run: python -m scripts.settings_table"
+    assert "| `FORCE_HAIKU` | `false` | `true`, `false` | Use Haiku alone" in SETTINGS
+    meanings = [line.split(" | ")[3] for line in SETTINGS.splitlines() if line.startswith("| `")]
+    assert len(meanings) == len(set(meanings)), "each meaning once"
