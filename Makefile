@@ -9,7 +9,7 @@ export UV_COMPILE_BYTECODE := 1
 AUDITED := requirements-dev.lock requirements-uv.lock
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off
 
-.PHONY: help run test check format eval soak bench bench-quick bench-peers audit \
+.PHONY: help run test check format eval eval-documents soak bench bench-quick bench-peers audit \
 	audit-where-reached sbom vectors lock
 
 help: ## List the commands
@@ -35,6 +35,9 @@ format: .venv/dev ## Format the code
 
 eval: .venv/eval ## Measure the retrieval: questions on the documents in ../shared
 	$(BIN)/python -m scripts.evaluate
+
+eval-documents: .venv/run ## Measure the reading: facts in the files of ../shared/documents
+	$(BIN)/python -m scripts.evaluate_documents
 
 soak: .venv/dev ## Ten minutes of random faults, then SIGTERM: writes docs/reliability.md
 	$(BIN)/python -m scripts.soak
