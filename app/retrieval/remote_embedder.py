@@ -42,22 +42,24 @@ class RemoteEmbedder:
             trust_env=False,
         )
 
-    def embed_query(self, text: str) -> Vectors:
-        """One question, shape `(dimension,)`."""
-        vector: Vectors = self._embed([text])[0]
-        return vector
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return the vectors of questions, shape `(len(texts), dimension)`, in the order given."""
+        return self._embed_in_batches(texts)
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        """Passages, shape `(len(texts), dimension)`, in the order given."""
+        """Return the vectors of passages, shape `(len(texts), dimension)`, in the order given."""
+        return self._embed_in_batches(texts)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _embed_in_batches(self, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
             vectors[start : start + len(batch)] = self._embed(batch)
         return vectors
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         answer = self._ask({"model": self._model, "input": list(texts), "encoding_format": "float"})

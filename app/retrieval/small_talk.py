@@ -56,9 +56,9 @@ class SmallTalk:
         return closeness_to_small_talk - _closeness(question, self._examples.questions) > _MARGIN
 
     def vectors(self) -> dict[str, Vectors]:
-        """Every example's vector by key, embedded afresh: what is shipped."""
+        """Return every example's vector by key, embedded now: what is shipped."""
         texts = [text for kind in _read().values() for text in kind]
-        return {self._key(text): self._embedder.embed_query(text) for text in texts}
+        return self._embedded(texts)
 
     @cached_property
     def _examples(self) -> _Examples | None:
@@ -66,14 +66,20 @@ class SmallTalk:
         if not shipped:
             return None
 
-        def vector(text: str) -> Vectors:
-            # An example added since has none shipped.
-            found = shipped.get(self._key(text))
-            return self._embedder.embed_query(text) if found is None else found
-
+        examples = _read()
+        # An example added since has no vector shipped.
+        added = [t for texts in examples.values() for t in texts if self._key(t) not in shipped]
+        vectors = {**shipped, **self._embedded(added)}
         return _Examples(
-            **{kind: np.stack([vector(t) for t in texts]) for kind, texts in _read().items()}
+            **{
+                kind: np.stack([vectors[self._key(text)] for text in texts])
+                for kind, texts in examples.items()
+            }
         )
+
+    def _embedded(self, texts: Sequence[str]) -> dict[str, Vectors]:
+        vectors = self._embedder.embed_queries(texts)
+        return dict(zip(map(self._key, texts), vectors, strict=True))
 
     def _key(self, text: str) -> str:
         return vector_key(f"{self._embedder.name} question", text)

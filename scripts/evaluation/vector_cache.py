@@ -29,9 +29,9 @@ class CachingEmbedder:
         self.name = embedder.name
         self.dimension = embedder.dimension
 
-    def embed_query(self, text: str) -> Vectors:
-        """One question."""
-        return self._embedder.embed_query(text)
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Questions, in the order given."""
+        return self._embedder.embed_queries(texts)
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages, in the order given; those that are new are embedded and kept."""

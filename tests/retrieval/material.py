@@ -56,8 +56,8 @@ class CountingEmbedder:
         self.dimension = embedder.dimension
         self.passages = 0
 
-    def embed_query(self, text: str) -> Vectors:
-        return self._embedder.embed_query(text)
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self._embedder.embed_queries(texts)
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         self.passages += len(texts)
@@ -79,9 +79,9 @@ class HangingEmbedder(CountingEmbedder):
         super().__init__(embedder)
         self.go_on = Event()
 
-    def embed_query(self, text: str) -> Vectors:
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
         self.go_on.wait()
-        return super().embed_query(text)
+        return super().embed_queries(texts)
 
 
 class FailingEmbedder(CountingEmbedder):
@@ -89,10 +89,10 @@ class FailingEmbedder(CountingEmbedder):
 
     fails = True
 
-    def embed_query(self, text: str) -> Vectors:
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
         if not self.fails:
-            return super().embed_query(text)
-        raise VectorsUnavailable(f"no memory to embed {len(text)} characters")
+            return super().embed_queries(texts)
+        raise VectorsUnavailable(f"no memory to embed {texts}")
 
 
 class MadeUpEmbedder:
@@ -103,10 +103,13 @@ class MadeUpEmbedder:
     def __init__(self, dimension: int = 384) -> None:
         self.dimension = dimension
 
-    def embed_query(self, text: str) -> Vectors:
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self._vector(text) for text in texts])
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return self.embed_queries(texts)
+
+    def _vector(self, text: str) -> Vectors:
         draw = np.random.default_rng(crc32(text.encode()))
         vector = draw.standard_normal(self.dimension).astype(np.float32)
         return vector / np.float32(np.linalg.norm(vector))
-
-    def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        return np.stack([self.embed_query(text) for text in texts])

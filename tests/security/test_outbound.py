@@ -70,7 +70,7 @@ async def test_row_8_nor_with_the_key_of_an_embeddings_server(
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
             embedder = RemoteEmbedder(url, "model", 8, "embeddings-planted-0123456789")
             with closing(embedder), pytest.raises(VectorsUnavailable, match=f"HTTP {code}"):
-                await asyncio.to_thread(embedder.embed_query, QUESTION)
+                await asyncio.to_thread(embedder.embed_queries, [QUESTION])
     assert heard == []
 
 
