@@ -114,7 +114,6 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     knowledge_dir: Path = ROOT / "knowledge"
-    chroma_url: HttpUrl | None = None
     embeddings_url: HttpUrl | None = None
     embeddings_model: str | None = None
     embeddings_dimensions: Annotated[int, Field(ge=2, le=4096)] | None = None
@@ -209,8 +208,21 @@ class Settings(BaseSettings):
         return self
 
 
+class _Removed(BaseSettings):
+    """Settings of earlier versions: a service that is given one does not start."""
+
+    model_config = Settings.model_config
+
+    chroma_url: str | None = None
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises `ConfigurationError` with one line that names what is wrong."""
+    if _Removed().chroma_url:
+        raise ConfigurationError(
+            "CHROMA_URL is gone, since documents were lost on their way between machines: unset it "
+            "and run one machine (docs/adr/009); PostgreSQL will serve several"
+        )
     try:
         return Settings()
     except ValidationError as error:

@@ -144,7 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     questions = question_set.load(options.questions)
     with tempfile.TemporaryDirectory(prefix="zantara-eval-") as folder:
-        settings = Settings(data_dir=Path(folder, "data"), chroma_url=None)
+        settings = Settings(data_dir=Path(folder, "data"))
         embedder = CachingEmbedder(E5Embedder())
         summary = ingest(options.corpus, settings, embedder)
         print(f"{len(questions)} questions; {summary}")

@@ -170,16 +170,23 @@ async def test_uvicorn_serves_the_same_app(
 
 
 @pytest.mark.parametrize("command", [("zantara", "serve"), ("uvicorn", "app.main:app")])
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({"PORT": "eighty"}, "PORT: "),
+        ({"CHROMA_URL": "http://127.0.0.1:8000"}, "CHROMA_URL is gone"),
+    ],
+)
 async def test_a_wrong_setting_stops_the_start_with_one_clear_line(
-    command: tuple[str, ...], tmp_path: Path
+    command: tuple[str, ...], setting: dict[str, str], line: str, tmp_path: Path
 ) -> None:
     program, *rest = command
-    env = environment(tmp_path / "data", PORT="eighty")
+    env = environment(tmp_path / "data") | setting
     path = str(Path(sys.executable).with_name(program))
     code, _, err = await run(path, *rest, env=env, cwd=tmp_path)
 
     assert code != 0
-    assert err.count("PORT: ") == 1
+    assert err.count(line) == 1
     assert "Traceback" not in err
 
 

@@ -9,7 +9,7 @@ from app.settings import ROOT, Settings, load_settings
 # Where the example shows something other than the default, on purpose.
 SHOWN_AS_EXAMPLE = {
     "llama_price_input", "llama_price_output", "haiku_price_input", "haiku_price_output",
-    "chroma_url", "knowledge_dir", "metrics_port", "redis_url",
+    "knowledge_dir", "metrics_port", "redis_url",
     "embeddings_url", "embeddings_model", "embeddings_dimensions",
 }  # fmt: skip
 
@@ -66,6 +66,18 @@ def test_a_wrong_value_is_named_on_one_line(
     assert variable in str(caught.value)
     assert "planted" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_setting_that_was_removed_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("CHROMA_URL=\n")
+    load_settings()
+    (tmp_path / ".env").write_text("CHROMA_URL=http://127.0.0.1:8000\n")
+
+    with pytest.raises(ConfigurationError, match=r"^CHROMA_URL is gone.* run one machine"):
+        load_settings()
 
 
 def test_an_addresss_ends_are_of_no_account() -> None:

@@ -33,8 +33,8 @@ def exclusive(data_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataDirInUse(
-                f"DATA_DIR {data_dir} is in use by another process: stop it, or give each process "
-                "a DATA_DIR of its own and let them share documents through CHROMA_URL"
+                f"DATA_DIR {data_dir} is in use by another process: stop it, or give this one "
+                "another DATA_DIR"
             ) from error
         yield
 

@@ -12,7 +12,7 @@ from app.errors import StorageFailed
 from app.retrieval import fingerprints
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 PAGE = 1_000
 
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS documents (
 );
 CREATE TABLE IF NOT EXISTS chunks (
     -- Made from the document's text: an id found in a derived index means this very
-    -- chunk or one that is gone, in every process that shares the index.
+    -- chunk or one that is gone.
     id INTEGER PRIMARY KEY,
     document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
     position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
@@ -51,10 +51,6 @@ CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61');
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab('words', 'row');
 CREATE VIRTUAL TABLE IF NOT EXISTS occurrences USING fts5vocab('words', 'instance');
 {fingerprints.SCHEMA}
-CREATE TABLE IF NOT EXISTS shared (
-    -- No version: changed or deleted here, and not shared since.
-    document_id TEXT PRIMARY KEY, version TEXT
-) WITHOUT ROWID;
 """
 
 # From the version to the next one.
@@ -74,6 +70,8 @@ _MIGRATIONS = {
     ALTER TABLE documents RENAME COLUMN last TO text;
     """,
     3: "ALTER TABLE chunks ADD COLUMN last_page INTEGER;",
+    # What was to be sent through a Chroma server, and its identity.
+    4: "DROP TABLE IF EXISTS shared; DELETE FROM meta WHERE key = 'server';",
 }
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.

@@ -23,8 +23,8 @@ from app.settings import Settings
 # A question takes some 20 ms to embed and 2 ms a language to search, ten times that
 # on a busy machine; the lexical half has answered long before.
 SEARCH_TIMEOUT_S = 3.0
-FOLLOW_S = 2.0
-"""How often other processes' changes are looked for: a request of some milliseconds."""
+_TRY_S = 2.0
+"""How often what failed is tried again."""
 # So many vectors of a partition are compared one by one; of more the nearest are looked for in
 # Chroma's graph. Processor time of a question, ms: 3,333 0.18 and 1.4, 10,000 0.7, 20,000 2.4,
 # 33,333 4.7 and 1.8. The graph found 9,998 of 10,000 neighbours.
@@ -50,10 +50,7 @@ class DenseSearch:
         settings: Settings,
         store: Store,
         embedder: Embedder,
-        on_news: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_news` is called, in a thread, when other processes changed the store's documents."""
-        self._served = settings.chroma_url is not None
         self._store = store
         self._embedder = embedder
         self._vectors = QuestionVectors(embedder)
@@ -61,7 +58,7 @@ class DenseSearch:
         self._exact = ExactIndex(store)
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
         made_by = MadeBy.of(embedder)
-        self._live = LiveIndex(settings, store, made_by, self._exact, self._executor, on_news)
+        self._live = LiveIndex(settings, store, made_by, self._exact, self._executor)
         self._search_failed = False
         self._closing = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
@@ -74,7 +71,7 @@ class DenseSearch:
     @property
     def _does_without_chroma(self) -> bool:
         sizes = self._exact.sizes.values()
-        return not self._served and self._exact.loaded and all(n <= EXACT_UP_TO for n in sizes)
+        return self._exact.loaded and all(n <= EXACT_UP_TO for n in sizes)
 
     def open(self) -> None:
         """Open the index, made equal to the store. A failure is logged and tried again.
@@ -87,9 +84,12 @@ class DenseSearch:
 
     def warm(self) -> None:
         """Load models and vectors, so that the first question need not wait for them."""
-        if not self._served:
-            self._exact.load()
-        self._small_talk.matches(self._embedder.embed_queries(["?"])[0])
+        self._exact.load()
+        try:
+            self._small_talk.matches(self._embedder.embed_queries(["?"])[0])
+        except VectorsUnavailable:
+            self._search_failed = True
+            raise
 
     def close(self) -> None:
         """Close the index; searches still running are not waited for."""
@@ -104,15 +104,16 @@ class DenseSearch:
         return self._live.write(change_store)
 
     def _follow(self) -> None:
-        while not self._closing.wait(FOLLOW_S):
-            self._live.follow()
+        while not self._closing.wait(_TRY_S):
+            if not self._live.works:
+                self._live.recover()
             if self._search_failed:
                 self._try_embedder()
 
     def waits(self, question: Question, scope: Scope) -> bool:
         """Whether `ask` has to wait for the embedder, for vectors to be read or for Chroma."""
         known = self._vectors.remembers(question)
-        return not known or self._compares_unread(scope) or self._asks_chroma(scope)
+        return not known or not self._exact.loaded or self._asks_chroma(scope)
 
     async def ask(self, question: Question, limit: int, scope: Scope) -> Asked:
         """What `rankings` needs of a question.
@@ -124,8 +125,7 @@ class DenseSearch:
             vector, by_language = self._vectors.of(question)
             if self._small_talk.matches(vector):
                 return Asked(vector, small_talk=True)
-            if self._compares_unread(scope):
-                self._exact.load()
+            self._exact.load()
             asked = Asked(vector, by_language)
             return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
 
@@ -149,15 +149,13 @@ class DenseSearch:
 
     def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
         """For each language at most `limit` chunks, nearest first."""
-        found = dict(asked.found)
-        if not self._served or scope.picks_documents:
-            found |= self._exact.search(
-                asked.vector,
-                limit,
-                lambda partition: scope.covers(partition) and partition not in asked.found,
-                self._store.documents.visible(scope),
-                asked.by_language,
-            )
+        found = dict(asked.found) | self._exact.search(
+            asked.vector,
+            limit,
+            lambda partition: scope.covers(partition) and partition not in asked.found,
+            self._store.documents.visible(scope),
+            asked.by_language,
+        )
         by_language: dict[str, list[Neighbour]] = {}
         for partition, nearest in found.items():
             by_language.setdefault(partition.language, []).extend(nearest)
@@ -167,21 +165,16 @@ class DenseSearch:
             if nearest
         ]
 
-    def _compares_unread(self, scope: Scope) -> bool:
-        return not self._exact.loaded and (scope.picks_documents or not self._served)
-
     def _asks_chroma(self, scope: Scope) -> bool:
-        """Of a shared server all is asked, of our own the partitions of many passages."""
-        return not scope.picks_documents and (self._served or bool(self._large(scope)))
+        return not scope.picks_documents and bool(self._large(scope))
 
     def _large(self, scope: Scope) -> frozenset[Partition]:
         sizes = self._exact.sizes.items()
         return frozenset(part for part, n in sizes if n > EXACT_UP_TO and scope.covers(part))
 
     def _ask_chroma(self, asked: Asked, limit: int, scope: Scope) -> Asked:
-        large = frozenset() if self._served else self._large(scope)
-        wanted = large.__contains__ if large else scope.covers
-        found = self._live.search(asked.vector, limit, wanted, asked.by_language)
+        large = self._large(scope)
+        found = self._live.search(asked.vector, limit, large.__contains__, asked.by_language)
         return asked._replace(found=found)
 
     def _try_embedder(self) -> None:

@@ -60,14 +60,6 @@ def add(connection: sqlite3.Connection, document_id: str, given: Fingerprint) ->
     )
 
 
-def of_document(connection: sqlite3.Connection, document_id: str) -> Fingerprint | None:
-    """What `add` was given; which number stands for the whole is not kept."""
-    rows = connection.execute(
-        "SELECT value FROM fingerprints WHERE document_id = ? ORDER BY value", (document_id,)
-    ).fetchall()
-    return Fingerprint(rows[0][0], tuple(row[0] for row in rows[1:])) if rows else None
-
-
 def closest(
     connection: sqlite3.Connection, given: Fingerprint, access: str, other_than: Iterable[str]
 ) -> Twin | None:

@@ -13,11 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self, TypeVar
 
-import httpx
-
 from app.errors import ConfigurationError, IndexNotReady, StorageFailed, VectorsUnavailable
 from app.events import Passage, Section
-from app.retrieval import chroma_client, ingest, shipped_vectors
+from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
@@ -76,7 +74,7 @@ class KnowledgeBase:
         self._settings = settings
         self._store = store
         self._embedder = embedder
-        self._dense = DenseSearch(settings, store, embedder, self._count)
+        self._dense = DenseSearch(settings, store, embedder)
         self._hybrid = HybridSearch(store, self._dense)
         self.catalogue = store.catalogue
         self._stats = store.stats()
@@ -104,14 +102,6 @@ class KnowledgeBase:
         async with AsyncExitStack() as stack:
             embedder = embedder or stack.enter_context(configured_embedder(settings))
             stack.enter_context(exclusive(settings.data_dir))
-            if settings.chroma_url:
-                # Before anything is opened, for as long as names take to resolve.
-                await asyncio.to_thread(chroma_client.check_private, settings.chroma_url)
-                logger.warning(
-                    "a Chroma server has no authentication of its own: whoever reaches %s reads "
-                    "and changes every document",
-                    httpx.URL(settings.chroma_url).host,
-                )
             store = await asyncio.to_thread(Store, settings.data_dir)
             stack.callback(store.close)
             await asyncio.to_thread(store.claim_embedder, embedder)
@@ -264,9 +254,6 @@ class KnowledgeBase:
     def stats(self) -> Stats:
         """How much is indexed, as of the last change."""
         return self._stats
-
-    def _count(self) -> None:
-        self._stats = self._store.stats()
 
     async def _prepare(self) -> None:
         folder = self._settings.knowledge_dir

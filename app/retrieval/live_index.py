@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
 
-from app.errors import StorageFailed, VectorsUnavailable
+from app.errors import VectorsUnavailable
 from app.retrieval.embedder import Vectors
 from app.retrieval.exact import ExactIndex
 from app.retrieval.index_child import IndexChild
 from app.retrieval.index_keeper import IndexKeeper
 from app.retrieval.records import Change, Neighbour, Partition
-from app.retrieval.shared_documents import SharedDocuments
 from app.retrieval.store import Store
-from app.retrieval.vector_index import MadeBy, VectorIndex
+from app.retrieval.vector_index import MadeBy
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,21 +35,15 @@ class LiveIndex:
         made_by: MadeBy,
         exact: ExactIndex,
         executor: Executor,
-        on_news: Callable[[], None],
     ) -> None:
-        """`exact` is changed alike. `on_news` is called when other processes changed the store."""
-        self._settings = settings
+        """`exact` is changed alike."""
         self._store = store
         self._made_by = made_by
         self._exact = exact
         self._executor = executor
-        self._on_news = on_news
-        self._keeper = (
-            None if settings.chroma_url else IndexKeeper(settings.data_dir, store, made_by)
-        )
-        self._index: VectorIndex | IndexChild | None = None
-        self._shared: SharedDocuments | None = None
-        self._failed: VectorIndex | IndexChild | None = None
+        self._keeper = IndexKeeper(settings.data_dir, store, made_by)
+        self._index: IndexChild | None = None
+        self._failed: IndexChild | None = None
         # Held while the index is used for a search, replaced or closed: 2 ms a search,
         # beside 12 and more in the embedder, which is one at a time as well.
         self._index_lock = threading.Lock()
@@ -78,11 +71,10 @@ class LiveIndex:
         try:
             if self._index is not None:
                 return  # somebody was faster, and the index must not be examined in use
-            if self._keeper:
-                self._keeper.make_sound()
+            self._keeper.make_sound()
             with self._write_lock:
                 if not self._closed:
-                    index = self._connect()
+                    index = self._make_equal(self._keeper.open())
                     with self._index_lock:
                         self._index = index
         except VectorsUnavailable as error:
@@ -94,8 +86,7 @@ class LiveIndex:
     def close(self) -> None:
         """Close the index. The executor is shut down before."""
         self._closed = True
-        if self._keeper:
-            self._keeper.stop()
+        self._keeper.stop()
         if opening := self._being_opened:  # another thread may set it to None
             # It may hang, and takes in what it lacks at the next start as well.
             opening.kill()
@@ -104,7 +95,7 @@ class LiveIndex:
         with self._write_lock, self._index_lock:
             if self._failed:
                 _closed(self._failed)
-            if self._index and _closed(self._index) and self._keeper:
+            if self._index and _closed(self._index):
                 self._keeper.seal()
             self._index = self._failed = None
 
@@ -117,8 +108,6 @@ class LiveIndex:
             index = self._index
             if change and index:
                 try:
-                    if self._shared:
-                        self._shared.send()
                     index.add(change.added)
                     index.remove(change.removed)
                 except VectorsUnavailable as error:
@@ -144,36 +133,11 @@ class LiveIndex:
                 self._give_up(index, error)
                 raise
 
-    def follow(self) -> None:
-        """Mend what failed, and take what other processes changed on the server."""
-        if self._index is None:
-            self.recover()
-            return
-        with self._write_lock:
-            index, shared = self._index, self._shared
-            if index is None or shared is None:
-                return
-            try:
-                for change in shared.take():
-                    self._exact.apply(change)
-                    self._on_news()
-                    # Who made the change may have died before it did this.
-                    index.add(change.added)
-                    index.remove(change.removed)
-            except VectorsUnavailable as error:
-                with self._index_lock:
-                    self._give_up(index, error)
-            except StorageFailed as error:
-                logger.warning("cannot take what other processes changed: %s", error)
-
     def recover(self) -> None:
         """Open the index anew in the background, unless somebody is at it."""
         running = self._recovery is not None and not self._recovery.done()
         if not running and time.monotonic() >= self._retry_at:
             self._recovery = self._executor.submit(self._reopen)
-
-    def _connect(self) -> VectorIndex | IndexChild:
-        return self._make_equal(self._keeper.open()) if self._keeper else self._connect_to_server()
 
     def _make_equal(self, index: IndexChild) -> IndexChild:
         self._being_opened = index
@@ -188,27 +152,7 @@ class LiveIndex:
             self._being_opened = None
         return index
 
-    def _connect_to_server(self) -> VectorIndex:
-        assert self._settings.chroma_url
-        digest = self._made_by.digest
-        index = VectorIndex.served(self._settings.chroma_url, digest, self._made_by)
-        try:
-            self._shared = SharedDocuments(index.client, f"zantara-{digest}-documents", self._store)
-            _tell_mended(index.reconcile(self._current_ids, self._store.stored_vectors))
-        except VectorsUnavailable:
-            index.close()
-            raise
-        return index
-
-    def _current_ids(self) -> Mapping[Partition, set[int]]:
-        """The store's chunks, after it took what is on the server."""
-        if self._shared:
-            for change in self._shared.take():
-                self._exact.apply(change)
-            self._on_news()
-        return self._store.chunk_ids()
-
-    def _give_up(self, index: VectorIndex | IndexChild, error: VectorsUnavailable) -> None:
+    def _give_up(self, index: IndexChild, error: VectorsUnavailable) -> None:
         """Stop using an index that failed; the caller holds the index lock."""
         if self._index is index:
             logger.warning("the vector index failed, searching without it: %s", error)
@@ -220,8 +164,7 @@ class LiveIndex:
             if failed:
                 _closed(failed)
                 # It opened once and failed in use: its lists of ids cannot be trusted.
-                if self._keeper:
-                    self._keeper.discard()
+                self._keeper.discard()
         self.open()
 
 
@@ -230,7 +173,7 @@ def _tell_mended(rows: int) -> None:
         logger.info("the vector index lacked or exceeded the store by %d rows: mended", rows)
 
 
-def _closed(index: VectorIndex | IndexChild) -> bool:
+def _closed(index: IndexChild) -> bool:
     """Close it; whether that went well."""
     try:
         index.close()

@@ -1,6 +1,5 @@
-"""Whether a server is reached over loopback or a private network only."""
+"""Which addresses are of this machine or of a private network."""
 
-import socket
 from ipaddress import IPv6Address, ip_address, ip_network
 
 _PRIVATE = tuple(
@@ -12,19 +11,6 @@ _PRIVATE = tuple(
     )
 )
 """Named one by one: `is_private` of the standard library counts far more as private."""
-
-
-def public_addresses(host: str) -> list[str]:
-    """The addresses of a host that lie outside; none for a name that does not resolve now.
-
-    Blocks for as long as the resolver takes.
-    """
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return [address for address in addresses if not is_private(address)]
 
 
 def is_private(address: str) -> bool:

@@ -13,7 +13,6 @@ from hashlib import blake2b, sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from app.errors import EmbedderMismatch
@@ -27,7 +26,6 @@ from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex
-from app.retrieval.outbox import Outbox
 from app.retrieval.records import (
     POSITION_BITS,
     Change,
@@ -47,16 +45,6 @@ def vector_key(embedder_name: str, text: str) -> str:
     return sha256(f"{embedder_name}\0{text}".encode()).hexdigest()
 
 
-class Contents(NamedTuple):
-    """A document as `Store.replace_document` takes it."""
-
-    document: Document
-    chunks: Sequence[Chunk]
-    keys: Sequence[str]
-    vectors: Mapping[str, Vectors]
-    fingerprint: Fingerprint | None
-
-
 class Store:
     """Safe to use from any thread; every call blocks. Raises `StorageFailed`."""
 
@@ -66,7 +54,6 @@ class Store:
         self.documents = DocumentCache(self._database)
         self._renew_words()
         self.catalogue = Catalogue(self._database)
-        self.outbox = Outbox(self._database)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
@@ -142,13 +129,11 @@ class Store:
         keys: Sequence[str],
         vectors: Mapping[str, Vectors],
         fingerprint: Fingerprint | None = None,
-        version: str | None = None,
     ) -> Change:
         """Put a document in the place of the one with its id, if any.
 
         `keys` holds, for each chunk, the key of its vector in `vectors`. Without a
-        fingerprint no duplicate of the document is found. `version` is the one under
-        which other processes have it already.
+        fingerprint no duplicate of the document is found.
         """
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
@@ -162,7 +147,6 @@ class Store:
             if fingerprint:
                 fingerprints.add(connection, document.id, fingerprint)
             vector_rows.insert(connection, {key: vectors[key] for key in keys})
-            self.outbox.note(connection, document.id, version)
             ids = _chunk_ids(document, len(chunks))
             connection.executemany(
                 "INSERT INTO chunks "
@@ -186,7 +170,6 @@ class Store:
                 return None
             before = vector_rows.places(connection, affected)
             vector_rows.drop_unused(connection, self._remove(connection, document_id))
-            self.outbox.note(connection, document_id, None)
             return vector_rows.change(connection, affected, before)
 
     def _remove(self, connection: sqlite3.Connection, document_id: str) -> list[str]:
@@ -214,24 +197,6 @@ class Store:
                 (document_id,),
             ).fetchone()
         return Document(*row) if row else None
-
-    def contents(self, document_id: str) -> Contents | None:
-        """All that `replace_document` was given of a document."""
-        document = self.document(document_id)
-        if document is None:
-            return None
-        with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT c.section, c.start, c.end, c.text, c.page, c.kind, c.last_page, "
-                "v.key, v.vector "
-                "FROM chunks c JOIN vectors v ON v.key = c.vector_key "
-                "WHERE c.document_id = ? ORDER BY c.position",
-                (document_id,),
-            ).fetchall()
-            fingerprint = fingerprints.of_document(connection, document_id)
-        chunks, keys = [Chunk(*row[:-2]) for row in rows], [row[-2] for row in rows]
-        vectors = {row[-2]: vector_rows.decode(row[-1]) for row in rows}
-        return Contents(document, chunks, keys, vectors, fingerprint)
 
     def identity(self, document_id: str) -> Identity | None:
         """None when there is no such document."""

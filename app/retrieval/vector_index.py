@@ -99,16 +99,6 @@ class VectorIndex:
         """Open the index in a directory, in this process."""
         return cls(chroma_client.embedded(directory), store_id, made_by, batch)
 
-    @classmethod
-    def served(cls, url: str, store_id: str, made_by: MadeBy) -> "VectorIndex":
-        """Connect to the Chroma server at `url`."""
-        return cls(chroma_client.served(url), store_id, made_by)
-
-    @property
-    def client(self) -> "Client":
-        """The connection, for other collections on it."""
-        return self._client
-
     def close(self) -> None:
         """Let go of the directory or the connections."""
         self._searching.shutdown()

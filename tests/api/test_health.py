@@ -1,10 +1,12 @@
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.conftest import Serving
+from tests.service import running, settings_for
 from tests.upstream import Upstream, haiku_says, llama_says, llama_usage, status
 
 # Copied from the guide, to the character.
@@ -152,7 +154,7 @@ async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: S
     assert body["providers"]["llama-scout"]["circuit"] == "closed"
 
 
-async def test_a_search_that_goes_by_words_alone_shows(serving: Serving) -> None:
+async def test_a_search_that_goes_by_words_alone_shows(serving: Serving, tmp_path: Path) -> None:
     async def until(expected: str) -> None:
         async with asyncio.timeout(60):
             while (await client.get("/health")).json()["knowledge"]["search"] != expected:
@@ -160,7 +162,15 @@ async def test_a_search_that_goes_by_words_alone_shows(serving: Serving) -> None
 
     async with serving() as client:
         await until("whole")
-    async with serving(chroma_url="http://127.0.0.1:9") as client:  # where nobody listens
+    (tmp_path / "none").mkdir()
+    no_embedder = settings_for(
+        tmp_path / "other",
+        knowledge_dir=tmp_path / "none",
+        embeddings_url="http://127.0.0.1:9",  # where nobody listens
+        embeddings_model="none",
+        embeddings_dimensions=8,
+    )
+    async with running(no_embedder) as client:
         await until("by words alone")
 
 

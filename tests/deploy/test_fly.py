@@ -1,11 +1,8 @@
-"""Both fly.toml files, against the keys that flyctl reads and what the service does."""
+"""`fly.toml`, against the keys that flyctl reads and what the service does."""
 
 import re
-import shlex
 import tomllib
 from typing import Any
-
-import pytest
 
 from app.cli import AFTER_A_TURN_S
 from app.server import LAST_BYTES_S
@@ -13,7 +10,6 @@ from app.settings import ROOT, Settings
 from tests.deploy import image
 
 SERVICE: dict[str, Any] = tomllib.loads((ROOT / "fly.toml").read_text())
-CHROMA: dict[str, Any] = tomllib.loads((ROOT / "deploy" / "chroma" / "fly.toml").read_text())
 
 # flyctl's internal/appconfig (config.go, service.go, checks.go) and fly-go's machine types: what
 # stands in no list here is ignored by flyctl without a word.
@@ -65,9 +61,8 @@ def seconds(duration: str) -> float:
     return int(match[1]) * {"ms": 0.001, "s": 1, "m": 60}[match[2]]
 
 
-@pytest.mark.parametrize("config", [SERVICE, CHROMA], ids=["service", "chroma"])
-def test_flyctl_reads_every_key(config: dict[str, Any]) -> None:
-    for section, table in tables(config):
+def test_flyctl_reads_every_key() -> None:
+    for section, table in tables(SERVICE):
         assert set(table) <= KNOWN[section], section
 
 
@@ -96,11 +91,3 @@ def test_the_image_is_told_the_same_as_fly() -> None:
 
     assert environment["PORT"] == str(SERVICE["http_service"]["internal_port"])
     assert environment["DATA_DIR"] == SERVICE["mounts"][0]["destination"]
-
-
-def test_chroma_is_reached_over_the_private_network_alone() -> None:
-    command = shlex.split(CHROMA["processes"]["app"])
-
-    assert not {"http_service", "services"} & set(CHROMA)
-    assert command[command.index("--port") + 1] == str(CHROMA["checks"]["heartbeat"]["port"])
-    assert command[command.index("--path") + 1].startswith(CHROMA["mounts"][0]["destination"])

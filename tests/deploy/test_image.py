@@ -11,7 +11,6 @@ import pytest
 
 from app.settings import ROOT
 from tests.deploy import image
-from tests.deploy.test_fly import CHROMA
 
 DOCKERFILE = ROOT / "Dockerfile"
 STAGES = image.parse(DOCKERFILE.read_text())
@@ -53,10 +52,6 @@ print("page", page.headers["content-type"])
 print("answer", ask("/chat", b'{"message": "Quanto capitale serve per una PT PMA?"}')["answer"])
 PYTHON
 kill -TERM %1 && wait %1 && echo "ended with $?"
-'CHROMA' &
-BEAT="import urllib.request as u; u.urlopen('http://[::1]:8000/api/v2/heartbeat')"
-until .venv/bin/python -c "$BEAT" 2>/dev/null; do kill -0 $! || exit 1; sleep 0.5; done
-echo "Chroma beats" && kill $!
 touch /srv/app/x 2>/dev/null || echo "read-only"
 ls .venv/bin
 for tool in pip uv; do .venv/bin/python -m $tool --version 2>/dev/null && echo "has $tool"; done
@@ -105,8 +100,7 @@ def test_row_25_the_image_serves_as_nobody_who_writes_into_data_alone(tmp_path: 
         f"{variable}=({' '.join(shlex.quote(word) for word in final.command(instruction))})\n"
         for variable, instruction in (("SERVE", "CMD"), ("HEALTHCHECK", "HEALTHCHECK"))
     )
-    inside = commands + SERVE_AND_ASK.replace("'CHROMA'", CHROMA["processes"]["app"])
-    printed = image.run(DOCKERFILE, context, scratch, inside, TRY_TO_WRITE)
+    printed = image.run(DOCKERFILE, context, scratch, commands + SERVE_AND_ASK, TRY_TO_WRITE)
 
     lines = printed.splitlines()
     assert "uid 10001 gid 10001 CapEff:\t0000000000000000" in lines
@@ -120,7 +114,6 @@ def test_row_25_the_image_serves_as_nobody_who_writes_into_data_alone(tmp_path: 
     assert "page text/javascript; charset=utf-8" in lines
     assert "10 miliardi di rupie" in printed
     assert "ended with 0" in lines
-    assert "Chroma beats" in lines
     assert "read-only" in lines
     assert not [line for line in lines if line.startswith("has ")], "build tools in the image"
     assert not {"pip", "uv", "pip3"} & set(lines)

@@ -33,4 +33,4 @@ def knowledge(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, knowledge: Path) -> Settings:
     """A data directory and a bundle of the test's own."""
-    return Settings(data_dir=tmp_path / "data", knowledge_dir=knowledge, chroma_url=None)
+    return Settings(data_dir=tmp_path / "data", knowledge_dir=knowledge)

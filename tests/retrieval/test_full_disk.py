@@ -59,7 +59,7 @@ async def test_a_full_disk_is_told_and_questions_are_answered_and_it_recovers(
     for i in range(60):
         words = " ".join("".join(draw.choices(ascii_lowercase, k=7)) for _ in range(5_000))
         write(tmp_path, f"more/doc-{i}.md", f"---\nlanguage: en\n---\n# Office{i}\n{words}")
-    settings = Settings(data_dir=small_disk / "data", knowledge_dir=knowledge, chroma_url=None)
+    settings = Settings(data_dir=small_disk / "data", knowledge_dir=knowledge)
     embedder = MadeUpEmbedder()
     async with KnowledgeBase.open(settings, embedder) as base:
         await base.wait_ready(120)

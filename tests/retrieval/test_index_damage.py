@@ -259,7 +259,7 @@ def test_a_locked_index_is_not_taken_for_a_damaged_one(
 
 def test_an_index_in_use_is_not_examined(data_dir: Path) -> None:
     store = Store(data_dir)
-    settings = Settings(data_dir=data_dir, chroma_url=None)
+    settings = Settings(data_dir=data_dir)
     dense = DenseSearch(settings, store, EMBEDDER)
     dense.open()
     (next((data_dir / DIRECTORY).rglob("header.bin"))).write_bytes(b"")

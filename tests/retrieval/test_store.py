@@ -166,6 +166,26 @@ def test_a_database_of_the_first_schema_is_brought_up_in_place(tmp_path: Path) -
         store.close()
 
 
+def test_a_store_that_shared_its_documents_keeps_them_and_forgets_the_relay(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, "visas", "Thirty days.")
+    store.close()
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(
+        "CREATE TABLE shared (document_id TEXT PRIMARY KEY, version TEXT) WITHOUT ROWID;"
+        "INSERT INTO shared VALUES ('visas', NULL);"
+        "INSERT INTO meta VALUES ('server', 'generation'); PRAGMA user_version = 4;"
+    )
+    Store(tmp_path).close()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'shared'").fetchall()
+    server = connection.execute("SELECT value FROM meta WHERE key = 'server'").fetchall()
+    connection.close()
+    assert (tables, server) == ([], [])
+    store = Store(tmp_path)
+    assert store.stats() == Stats(1, 1)
+    store.close()
+
+
 def test_what_is_known_of_a_document_comes_back(tmp_path: Path) -> None:
     store = Store(tmp_path)
     document = Document(
