@@ -4,6 +4,7 @@ ZantaraError
 ├── ConfigurationError        the settings cannot work; stops the start
 ├── ProviderError             one model call failed; `kind` decides what follows
 ├── AnswerUnavailable         no model answered, and nothing else may
+├── ChildFailed               a child process took too much, or failed; `failure` says how
 ├── MediaRejected             a picture or video that cannot be shown to a model
 └── RetrievalError            the knowledge base cannot be searched or changed
     ├── EmbedderMismatch      the index was made by another embedder
@@ -93,6 +94,29 @@ class AnswerUnavailable(ZantaraError):
         """Seconds after which another try makes sense; 5 when nobody said."""
         waits = [e.retry_after_s for e in self.failures.values() if e.retry_after_s is not None]
         return min(waits, default=5.0)
+
+
+class ChildFailure(StrEnum):
+    """Why a child process made nothing of a request."""
+
+    TIME = "takes too long"
+    MEMORY = "takes too much memory"
+    OUTPUT = "makes too long an answer"
+    CRASH = "makes its process crash"
+    ERROR = "makes its library fail"
+    STOPPED = "was stopped"
+
+
+class ChildFailed(ZantaraError):
+    """A child process made nothing of a request; the message names no class and no path.
+
+    `traceback` is for the log.
+    """
+
+    def __init__(self, failure: ChildFailure, traceback: str = "") -> None:
+        super().__init__(failure.value)
+        self.failure = failure
+        self.traceback = traceback
 
 
 class MediaRejected(ZantaraError):
