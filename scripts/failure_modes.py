@@ -41,9 +41,10 @@ Beyond single calls:
 | 23 | a server speaks unasked on a kept connection (a 408 before it hangs up, an answer sent twice) | that connection is closed, and the next question has another; a cookie is not kept | `tests/llm/test_connections.py` |
 | 25, 36 | gzip bomb, a line of 50 MB, a body without end | memory up by less than 20 MB | `test_memory.py` |
 | 47 | both models down, or hanging | passages within the total limit; 503 with `Retry-After` where nothing was found | `test_both_down.py` |
+| 35 of `SECURITY.md` | one caller's calls fail or are slow | the circuit opens for that caller alone, for all once two callers' calls do | `test_fair_circuit.py` |
 | 48 | every second call fails | one change of state a cool-down | `test_circuits.py` |
 | 49 | a provider recovers | one probe; the others go to Haiku until it has answered | `test_circuits.py` |
-| 50 | answers have become slow | the circuit opens | `test_circuits.py` |
+| 50 | answers have become slow for the length of their prompts | the circuit opens | `test_circuits.py` |
 | 51 | the caller leaves | the call upstream is closed; counted as `cancelled`, which is no failure | `test_leaving.py` |
 | 52 | a thousand callers leave | the connections still serve; none is left behind | `test_leaving.py` |
 | 62 | the wall clock jumps an hour | no answer ends and no wait is shortened: all timers are monotonic | `test_circuits.py` |

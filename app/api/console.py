@@ -16,7 +16,7 @@ from app.api.callers import needs
 from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.pages import page
 from app.llm.attempt import Side
-from app.llm.circuit import CircuitState
+from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import Ledger
 from app.llm.provider import KeyState
 from app.ops.recent_calls import RecentCall, RecentCalls

@@ -10,7 +10,7 @@ from app import __version__
 from app.api.deps import AdmissionDep, ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
 from app.llm.attempt import Side
-from app.llm.circuit import CircuitState
+from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState

@@ -35,6 +35,8 @@ class RateLimitMiddleware:
         rates: Rates = scope["state"]["rates"]
         under_way: UnderWay = scope["state"]["under_way"]
         address = client_address(HTTPConnection(scope), scope["state"]["trusted_proxies"])
+        if (paying := payer.get()) and paying.name is None:
+            paying.address = address
         over = await rates.admit(caller.key, address) or under_way.begin(caller.key, address)
         if over:
             await _refused(scope["path"], over)(scope, receive, send)

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from app.errors import FailureKind, ProviderError
 from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
 from app.llm.budget import Reservation
-from app.llm.circuit import Circuit, CircuitState, Permit
+from app.llm.circuit import Circuit, Permit
+from app.llm.circuit_gate import CircuitState
 from app.llm.continuation import joined
 from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.provider import (
@@ -190,7 +191,7 @@ class Attempt:
     def _settle(self, failure: ProviderError | None, *, left: bool) -> Finished:
         """Tell circuit, ledger and log how it ended; what the closing event would be."""
         finished = self._finished(failure)
-        state_before = self.side.circuit.state
+        state_before = self.permit.state
         if failure is not None:
             outcome: str = failure.kind
             self.permit.failed(failure)
@@ -206,8 +207,8 @@ class Attempt:
                 self.permit.overtaken()
             else:
                 self.permit.abandoned()
-        if self.side.circuit.state is CircuitState.OPEN is not state_before:
-            _log_left_alone(self.side, outcome)
+        if self.permit.state is CircuitState.OPEN is not state_before:
+            _log_left_alone(self.side, self.permit, outcome)
         self.ledger.record(
             Entry(
                 ai=self.side.ai,
@@ -277,13 +278,14 @@ def _log_failure(ai: str, error: ProviderError) -> None:
     )
 
 
-def _log_left_alone(side: Side, outcome: str) -> None:
+def _log_left_alone(side: Side, permit: Permit, outcome: str) -> None:
     circuit = side.circuit
     logger.warning(
         f"🔌 [{_NAMES[side.ai]}] Left alone after failures",
         kind="slow" if outcome == SUCCESS else outcome,
         key=circuit.key_state,
-        again_in_s=round(circuit.retry_after_s) or None,
+        again_in_s=round(circuit.retry_after_s_for(permit.caller)) or None,
+        for_all=circuit.state is CircuitState.OPEN,
     )
 
 

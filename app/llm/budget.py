@@ -28,10 +28,18 @@ class Payer:
     name: str | None
     daily_usd: float | None
     tokens: int = 0
+    address: str = ""
+    """Of who calls without a key."""
 
 
 payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
 """Whose request this is: it follows the request's tasks, as the request's id does."""
+
+
+def caller_name() -> str:
+    """Who makes the current request: a key's name or an address; "" is the machine itself."""
+    paying = payer.get()
+    return (paying.name or paying.address) if paying else ""
 
 
 class Booking(msgspec.Struct, frozen=True):

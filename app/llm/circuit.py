@@ -1,30 +1,32 @@
-"""When a provider is left alone, and when it is tried again.
+"""Circuit breaker: when a provider is not called, and when it is tried again.
 
-Our own rather than purgatory or aiobreaker: a provider here also says until when
-it wants to be left alone, and a rejected key heals by a key check, by time only where
-no check is answered.
+A caller's failures open the circuit for that caller alone. It opens for all when calls of
+several callers fail, or when the provider rejects the service's own key.
+
+Our own rather than purgatory or aiobreaker: those know nothing of callers, a provider here
+also names the time until which it must not be called, and a rejected key heals by a key
+check, by time only where no check is answered.
 """
 
 import random
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from enum import StrEnum
 
 from app.errors import FailureKind, ProviderError
+from app.llm.circuit_gate import MAX_COOL_DOWN_S, CircuitState, Gate
 from app.llm.provider import KeyState
 
-WINDOW = 20
-"""Calls that the failure rate is taken over."""
-MIN_FAILURES = 5
-"""Fewer failures than this never open the circuit: one bad minute is not an outage."""
-FAILURE_RATE = 0.5
-COOL_DOWN_S = 15.0
-MAX_COOL_DOWN_S = 300.0
 RATE_LIMIT_COOL_DOWN_S = 2.0
 """For a 429 that does not say when to come back."""
 UNANSWERED_KEY_CHECKS = 3
 """After so many in a row a call itself must find out whether the key works."""
+SHARE = 3
+"""A caller's last results that count for all: of MIN_FAILURES two are others'."""
+ACTIVE_S = 300.0
+"""A caller that made no call for so many seconds is left out of the overall state."""
+MAX_CALLERS = 1_000
+"""Callers that are tracked; the one that called least recently is forgotten first."""
 
 _NOT_ITS_FAULT = frozenset(
     {
@@ -41,20 +43,15 @@ _KEY_FAULTS = {
 }
 
 
-class CircuitState(StrEnum):
-    """Closed lets calls through, open does not, half-open lets one through."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
+_BY_SEVERITY = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
 
 
 class Circuit:
-    """Decides, call by call, whether a provider is tried.
+    """Decides, call by call, whether a provider is tried for a caller.
 
-    Times are monotonic seconds. `key_state` is the last that is known of the key;
-    while it is bad, and checks of it are answered, the circuit stays open, whatever
-    the clock says.
+    Times are monotonic seconds. `key_state` is the last that is known of the service's key;
+    while it is bad, and checks of it are answered, the circuit stays open for all, whatever
+    the clock says. A caller is a key's name or an address; "" is the machine itself.
     """
 
     def __init__(
@@ -63,40 +60,64 @@ class Circuit:
         self.key_state = KeyState.UNKNOWN
         self._enabled = enabled
         self._clock = clock
-        self._went_well: deque[bool] = deque(maxlen=WINDOW)
-        self._opened = False
-        self._open_until = 0.0
-        self._cool_down_s = COOL_DOWN_S
-        self._probe: Permit | None = None
+        self._shared = Gate(share=SHARE)
+        self._own: OrderedDict[str, Gate] = OrderedDict()
+        self._failed_probes: set[str] = set()
+        """Callers whose probe failed since the shared gate was last half-open."""
         self._unanswered_checks = 0
         self._key_refused_at = 0.0
 
     @property
     def state(self) -> CircuitState:
-        """The state as a caller would find it now."""
-        if not self._enabled or not (self._opened or self._key_is_bad):
+        """The state for all callers: open too while it is for each that called lately."""
+        if not self._enabled:
             return CircuitState.CLOSED
-        waits_for_check = self._key_is_bad and self._unanswered_checks < UNANSWERED_KEY_CHECKS
-        if waits_for_check or self._clock() < self._open_until:
-            return CircuitState.OPEN
-        return CircuitState.HALF_OPEN
+        now = self._clock()
+        own = [gate.state(now) for gate in self._active(now)]
+        least = min(own, key=_BY_SEVERITY.index, default=CircuitState.CLOSED)
+        return _worst(self._shared_state(now), least)
 
     @property
     def retry_after_s(self) -> float:
-        """Seconds until the next call may go through; 0 when one may now."""
+        """Seconds until the first caller may call again; 0 when one may now."""
         if self.state is CircuitState.CLOSED:
             return 0.0
-        return max(0.0, self._open_until - self._clock()) if self._opened else 0.0
+        now = self._clock()
+        own = min((gate.open_until - now for gate in self._active(now)), default=0.0)
+        return max(0.0, self._shared.open_until - now, own)
 
-    def admit(self) -> "Permit | None":
+    def state_for(self, caller: str) -> CircuitState:
+        """The state as this caller finds it now."""
+        if not self._enabled:
+            return CircuitState.CLOSED
+        now, own = self._clock(), self._own.get(caller)
+        shared = self._shared_state(now)
+        return _worst(shared, own.state(now)) if own else shared
+
+    def retry_after_s_for(self, caller: str) -> float:
+        """Seconds until this caller may call again; 0 when it may now."""
+        if self.state_for(caller) is CircuitState.CLOSED:
+            return 0.0
+        own = self._own.get(caller)
+        until = max(self._shared.open_until, own.open_until if own else 0.0)
+        return max(0.0, until - self._clock())
+
+    def admit(self, caller: str = "") -> "Permit | None":
         """A permit for one call, to be settled once; None when none may be made now."""
-        state = self.state
-        if state is CircuitState.CLOSED:
-            return Permit(self)
-        if state is CircuitState.OPEN or self._probe is not None:
+        state = self.state_for(caller)
+        if state is CircuitState.OPEN:
             return None
-        self._probe = Permit(self)
-        return self._probe
+        permit = Permit(self, caller)
+        if state is CircuitState.HALF_OPEN:
+            now = permit.began
+            probed = [g for g in (self._gate_of(caller),) if g.opened and now >= g.open_until]
+            if self._shared_state(now) is CircuitState.HALF_OPEN:
+                probed.append(self._shared)
+            if any(gate.probe is not None for gate in probed):
+                return None
+            for gate in probed:
+                gate.probe = permit
+        return permit
 
     def key_checked(self, state: KeyState) -> None:
         """Take the answer of the provider's key endpoint; UNKNOWN is none.
@@ -111,7 +132,8 @@ class Circuit:
         healed = self._key_is_bad and state is KeyState.VALID
         self._know_key(state)
         if healed:
-            self._close()
+            for gate in (self._shared, *self._own.values()):
+                gate.close(self._clock())
 
     @property
     def _key_is_bad(self) -> bool:
@@ -122,68 +144,104 @@ class Circuit:
         if self._key_is_bad:
             self._key_refused_at = self._clock()
 
+    def _shared_state(self, now: float) -> CircuitState:
+        if not self._key_is_bad:
+            return self._shared.state(now)
+        waits_for_check = self._unanswered_checks < UNANSWERED_KEY_CHECKS
+        if waits_for_check or now < self._shared.open_until:
+            return CircuitState.OPEN
+        return CircuitState.HALF_OPEN
+
+    def _active(self, now: float) -> list[Gate]:
+        since = now - ACTIVE_S
+        return [g for g in self._own.values() if g.last_call >= since or now < g.open_until]
+
+    def _gate_of(self, caller: str) -> Gate:
+        gate = self._own.setdefault(caller, Gate())
+        self._own.move_to_end(caller)
+        if len(self._own) > MAX_CALLERS:
+            self._own.popitem(last=False)
+        return gate
+
     def _settle(
         self, permit: "Permit", error: ProviderError | None, *, slow: bool, spoke: bool = True
     ) -> None:
-        is_probe = permit is self._probe
-        if is_probe:
-            self._probe = None
+        now, own = self._clock(), self._gate_of(permit.caller)
+        own.last_call = now
         # A call that began before the key was refused says nothing of it now.
         if spoke and error is None and permit.began >= self._key_refused_at:
             self.key_state = KeyState.VALID
         well = error is None and not slow
-        self._went_well.append(well)
-        if is_probe and well:
-            self._close()
-        elif is_probe:
-            self._cool_down_s = min(self._cool_down_s * 2, MAX_COOL_DOWN_S)
-            self._open_for(self._cool_down_s)
-        elif not self._opened and self._fails_too_often():
-            self._open_for(self._cool_down_s)
+        self._settle_shared(permit, error, own, well=well)
+        is_probe = own.release(permit)
+        own.record(permit.caller, well=well)
+        if is_probe:
+            own.close(now) if well else own.reopen(now)
+        elif not own.opened and own.fails_too_often:
+            own.open_for(own.cool_down_s, now)
         if error is not None:
-            self._obey(error)
+            self._obey(error, own)
+
+    def _settle_shared(
+        self, permit: "Permit", error: ProviderError | None, own: Gate, *, well: bool
+    ) -> None:
+        now = self._clock()
+        is_probe = self._shared.release(permit)
+        self._shared.record(permit.caller, well=well)
+        if is_probe and well:
+            self._failed_probes.clear()
+            self._shared.close(now)
+        elif is_probe:
+            self._failed_probes.add(permit.caller)
+            if len(self._failed_probes) > 1 or (error and error.kind in _KEY_FAULTS):
+                self._failed_probes.clear()
+                self._shared.reopen(now)
+            elif own.probe is not permit:
+                # One caller's probe keeps nobody else from another.
+                own.open_for(own.cool_down_s, now)
+        elif not self._shared.opened and self._shared.fails_too_often:
+            self._shared.open_for(self._shared.cool_down_s, now)
 
     def _release(self, permit: "Permit") -> None:
-        if permit is self._probe:
-            self._probe = None
+        self._shared.release(permit)
+        if own := self._own.get(permit.caller):
+            own.release(permit)
 
-    def _fails_too_often(self) -> bool:
-        failures = self._went_well.count(False)
-        return failures >= MIN_FAILURES and failures >= FAILURE_RATE * len(self._went_well)
-
-    def _obey(self, error: ProviderError) -> None:
+    def _obey(self, error: ProviderError, own: Gate) -> None:
         # A 402 that says when to come back is a budget in flight, not a spent credit.
         transient = error.kind is FailureKind.PAYMENT and error.retry_after_s is not None
         if error.kind in _KEY_FAULTS and not transient:
             self._know_key(_KEY_FAULTS[error.kind])
         if error.kind is FailureKind.PAYMENT and not transient:
-            self._open_for(MAX_COOL_DOWN_S)
+            self._shared.open_for(MAX_COOL_DOWN_S, self._clock())
         if error.retry_after_s is not None:
-            self._open_for(error.retry_after_s)
+            self._wait(error.retry_after_s, own)
         elif error.kind is FailureKind.RATE_LIMIT:
             jitter = random.uniform(1.0, 2.0)  # noqa: S311 - spreads load, guards nothing
-            self._open_for(RATE_LIMIT_COOL_DOWN_S * jitter)
+            self._wait(RATE_LIMIT_COOL_DOWN_S * jitter, own)
 
-    def _open_for(self, seconds: float) -> None:
-        # A later, shorter deadline never brings an earlier, longer one forward.
-        self._open_until = max(self._open_until, self._clock() + seconds)
-        self._opened = True
-
-    def _close(self) -> None:
-        if self._clock() < self._open_until:
-            return  # another call was told to stay away for longer
-        self._opened = False
-        self._open_until = 0.0
-        self._cool_down_s = COOL_DOWN_S
-        self._went_well.clear()
+    def _wait(self, seconds: float, own: Gate) -> None:
+        """Keep a caller away as the provider asked, and all once it asked a second caller."""
+        now = self._clock()
+        own.open_for(seconds, now)
+        own.wait_until = max(own.wait_until, now + seconds)
+        asked = sorted(gate.wait_until for gate in self._own.values() if gate.wait_until > now)
+        if len(asked) > 1:
+            self._shared.open_for(asked[-2] - now, now)
 
 
 class Permit:
     """The right to make one call; exactly one of its methods is called when it has ended."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, caller: str) -> None:
         self._circuit = circuit
+        self.caller = caller
         self.began = circuit._clock()
+
+    @property
+    def state(self) -> CircuitState:
+        """The circuit's state for the caller."""
+        return self._circuit.state_for(self.caller)
 
     def succeeded(self, *, slow: bool = False) -> None:
         """The call gave an answer; a slow one counts against the provider all the same."""
@@ -203,3 +261,7 @@ class Permit:
     def abandoned(self) -> None:
         """The call says nothing of the provider: its caller left, or it was not made."""
         self._circuit._release(self)
+
+
+def _worst(*states: CircuitState) -> CircuitState:
+    return max(states, key=_BY_SEVERITY.index)

@@ -112,6 +112,8 @@ def failure_from_response(
         retry_after_s = _resets_in_s(headers, metadata)
     if kind is FailureKind.PERMISSION and "reasons" in metadata:
         kind = FailureKind.CONTENT_FILTER  # OpenRouter's moderation is a 403 that lists reasons
+    if kind is FailureKind.NOT_FOUND and _speaks_of_support(error.get("message")):
+        kind = FailureKind.BAD_REQUEST  # the model is there, but takes no such request
     if kind is FailureKind.BAD_REQUEST and _speaks_of_context(error.get("message")):
         kind = FailureKind.CONTEXT_LENGTH
     if kind is FailureKind.BAD_REQUEST and _speaks_of_credit(error.get("message")):
@@ -146,6 +148,11 @@ def _text(given: object) -> str:
 def _speaks_of_context(message: object) -> bool:
     text = _text(message).lower()
     return "context length" in text or "context window" in text or "prompt is too long" in text
+
+
+def _speaks_of_support(message: object) -> bool:
+    """As in OpenRouter's 404 "No endpoints found that support image input"."""
+    return "that support" in _text(message).lower()
 
 
 def _speaks_of_credit(message: object) -> bool:

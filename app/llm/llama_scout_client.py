@@ -18,6 +18,7 @@ import structlog
 from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent, Message, TextDelta
 from app.llm.attempt import Attempt, Side
+from app.llm.budget import caller_name
 from app.llm.chat_result import ChatResult, fold
 from app.llm.circuit import Circuit
 from app.llm.hedge import hedged
@@ -224,7 +225,8 @@ class LlamaScoutClient:
         seconds: nobody stands behind it. Who said nothing is noted in `begun`.
         """
         permits = (
-            (side, side.circuit.admit()) for side in self._plan(begun.model, has_tools=False)[0]
+            (side, side.circuit.admit(caller_name()))
+            for side in self._plan(begun.model, has_tools=False)[0]
         )
         side, permit = next(((s, p) for s, p in permits if p), (None, None))
         if side is None or permit is None:
@@ -281,17 +283,17 @@ class LlamaScoutClient:
         if has_another and (failed := turn.begun.failed.get(side.ai)):
             turn.failures[side.ai] = failed
             return None
-        permit = side.circuit.admit()
+        permit = side.circuit.admit(caller_name())
         if permit is None:
             turn.failures[side.ai] = ProviderError(
                 FailureKind.CIRCUIT_OPEN,
                 f"{side.provider.name} is left alone after failures",
-                retry_after_s=side.circuit.retry_after_s or None,
+                retry_after_s=side.circuit.retry_after_s_for(caller_name()) or None,
             )
             return None
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
         waited_s = turn.begun.waited_s.get(side.ai, 0.0) if has_another else 0.0
-        limits = self._limits
+        limits = self._limits.for_prompt(request.characters)
         if waited_s:
             left_s = max(0.0, limits.first_content_s - waited_s)
             limits = replace(limits, first_content_s=left_s)
@@ -328,7 +330,8 @@ class LlamaScoutClient:
         if turn.spoke_last or failure.kind not in _PASSING or len(asked_at) != 1:
             return False
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
-        wait = max(side.circuit.retry_after_s, failure.retry_after_s or 0.0) + jitter
+        circuit_s = side.circuit.retry_after_s_for(caller_name())
+        wait = max(circuit_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
         if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.begun.deadline):
             return False

@@ -3,12 +3,15 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
-from app.llm.provider import Completed, Ending, ProviderEvent, ToolCallGrows
+from app.llm.provider import CHARACTERS_PER_TOKEN, Completed, Ending, ProviderEvent, ToolCallGrows
 from app.time_limit import TimeLimit
+
+PROMPT_TOKENS_PER_SECOND = 10_000
+"""What a model reads in a second before its first word, on the slower of the APIs' machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,11 @@ class TimeLimits:
     first_content_s: float = 6.0
     idle_s: float = 10.0
     total_s: float = 120.0
+
+    def for_prompt(self, characters: int) -> "TimeLimits":
+        """The limits for a prompt of so many characters: a longer one is read for longer."""
+        reading_s = characters / CHARACTERS_PER_TOKEN / PROMPT_TOKENS_PER_SECOND
+        return replace(self, first_content_s=self.first_content_s + reading_s)
 
 
 async def timed(

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from app.chat.service import ChatService, Search
 from app.errors import ConfigurationError, FailureKind
-from app.llm.circuit import CircuitState
+from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import SUCCESS, Entry
 from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
 from app.llm.provider import KeyState

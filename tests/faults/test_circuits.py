@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.llm.circuit import MAX_COOL_DOWN_S, RATE_LIMIT_COOL_DOWN_S, CircuitState
+from app.llm.circuit import RATE_LIMIT_COOL_DOWN_S
+from app.llm.circuit_gate import MAX_COOL_DOWN_S, CircuitState
 from app.llm.failures import MAX_RETRY_AFTER_S
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState

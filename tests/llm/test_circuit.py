@@ -1,14 +1,13 @@
 from app.errors import FailureKind, ProviderError
 from app.llm.circuit import (
-    COOL_DOWN_S,
-    MAX_COOL_DOWN_S,
-    MIN_FAILURES,
+    ACTIVE_S,
+    MAX_CALLERS,
     RATE_LIMIT_COOL_DOWN_S,
     UNANSWERED_KEY_CHECKS,
     Circuit,
-    CircuitState,
     Permit,
 )
+from app.llm.circuit_gate import COOL_DOWN_S, MAX_COOL_DOWN_S, MIN_FAILURES, CircuitState
 from app.llm.provider import KeyState
 
 
@@ -30,8 +29,8 @@ def state_of(circuit: Circuit) -> CircuitState:
 SERVER = ProviderError(FailureKind.SERVER, "HTTP 500")
 
 
-def permit(circuit: Circuit) -> Permit:
-    admitted = circuit.admit()
+def permit(circuit: Circuit, caller: str = "") -> Permit:
+    admitted = circuit.admit(caller)
     assert admitted is not None
     return admitted
 
@@ -317,3 +316,116 @@ def test_an_answer_shows_that_the_key_works() -> None:
 
     assert circuit.key_state is KeyState.VALID
     assert state_of(circuit) is CircuitState.CLOSED
+
+
+def fail(circuit: Circuit, caller: str, times: int) -> None:
+    for admitted in [permit(circuit, caller) for _ in range(times)]:
+        admitted.failed(SERVER)
+
+
+def test_row_35_one_callers_failures_open_it_for_that_caller_alone() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    permit(circuit, "ada").succeeded()
+    fail(circuit, "bob", 4 * MIN_FAILURES)
+
+    assert circuit.state_for("bob") is CircuitState.OPEN
+    assert circuit.retry_after_s_for("bob") == COOL_DOWN_S
+    assert circuit.state_for("ada") is circuit.state is CircuitState.CLOSED
+    assert not circuit.admit("bob")
+    permit(circuit, "ada").failed(SERVER)
+    assert circuit.state_for("ada") is CircuitState.CLOSED
+    assert circuit.admit("somebody new")
+
+
+def test_row_35_slow_answers_of_one_caller_are_that_callers_too() -> None:
+    circuit = Circuit(clock=Clock())
+    for _ in range(MIN_FAILURES):
+        permit(circuit, "bob").succeeded(slow=True)
+
+    assert circuit.state_for("bob") is CircuitState.OPEN
+    assert circuit.state_for("ada") is CircuitState.CLOSED
+
+
+def test_row_35_failures_of_two_callers_open_it_for_all() -> None:
+    circuit = Circuit(clock=Clock())
+    fail(circuit, "bob", MIN_FAILURES - 1)
+    fail(circuit, "ada", 2)
+
+    assert circuit.state_for("somebody new") is circuit.state is CircuitState.OPEN
+
+
+def test_row_35_a_caller_whose_own_calls_go_well_keeps_it_closed_for_all() -> None:
+    circuit = Circuit(clock=Clock())
+    for turn in range(100):
+        if failing := circuit.admit("bob"):
+            failing.failed(SERVER)
+        permit(circuit, "ada").failed(SERVER) if turn % 4 == 0 else permit(
+            circuit, "ada"
+        ).succeeded()
+
+    assert circuit.state_for("ada") is CircuitState.CLOSED
+
+
+def test_row_35_a_wait_that_one_caller_was_given_is_no_other_callers() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    waits = {"bob": 3600.0, "ada": 20.0}
+    permits = {caller: permit(circuit, caller) for caller in waits}
+    permits["bob"].failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=3600.0))
+    assert circuit.state_for("ada") is CircuitState.CLOSED
+
+    permits["ada"].failed(ProviderError(FailureKind.RATE_LIMIT, "429", retry_after_s=20.0))
+
+    # A third one waits for as long as two were asked to.
+    assert circuit.retry_after_s_for("somebody new") == 20
+    clock.now += 20
+    assert circuit.admit("ada")
+    assert not circuit.admit("bob")
+
+
+def test_row_35_one_callers_failed_probe_keeps_nobody_else_from_another() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    fail(circuit, "bob", 3)
+    fail(circuit, "ada", 3)
+    clock.now += COOL_DOWN_S
+    permit(circuit, "bob").failed(SERVER)
+    assert not circuit.admit("bob")
+
+    probe = permit(circuit, "ada")
+    assert not circuit.admit("somebody new")
+    probe.failed(SERVER)
+
+    assert circuit.retry_after_s_for("somebody new") == 2 * COOL_DOWN_S
+    clock.now += 2 * COOL_DOWN_S
+    permit(circuit, "somebody new").succeeded()
+    assert circuit.state_for("ada") is CircuitState.CLOSED
+
+
+def test_the_overall_state_is_that_of_those_who_called_lately() -> None:
+    clock = Clock()
+    circuit = Circuit(clock=clock)
+    permit(circuit, "ada").succeeded()
+    clock.now += ACTIVE_S + 1
+    fail(circuit, "bob", MIN_FAILURES)
+
+    assert circuit.state is CircuitState.OPEN
+    assert circuit.retry_after_s == COOL_DOWN_S
+    permit(circuit, "ada").succeeded()
+    assert state_of(circuit) is CircuitState.CLOSED
+
+
+def test_a_rejected_key_is_rejected_for_all_whoever_met_it() -> None:
+    circuit = Circuit(clock=Clock())
+    permit(circuit, "bob").failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
+
+    assert not circuit.admit("ada")
+
+
+def test_row_36_callers_are_tracked_up_to_a_bound() -> None:
+    circuit = Circuit(clock=Clock())
+    for n in range(2 * MAX_CALLERS):
+        permit(circuit, f"2001:db8:{n:x}::/64").succeeded()
+
+    assert len(circuit._own) == MAX_CALLERS

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed, Finished, FinishReason, Message, RouteChosen, TextDelta
-from app.llm.circuit import MIN_FAILURES, CircuitState
+from app.llm.circuit_gate import MIN_FAILURES, CircuitState
 from app.llm.provider import KeyState, Prompt
 from app.llm.tools import Tool, Toolbox
 from tests.llm.conftest import OpenRouter
