@@ -2,34 +2,29 @@
 
 Runs the service's own ingest and search over a folder of documents, asks questions
 whose answers are known, and prints Recall@k and MRR@10 of each ranking, in all and
-by language pair. Vectors are kept by content outside the repository: the first run
-embeds the corpus (20 minutes on two idle cores), later ones take about a minute.
+by language pair. Vectors are kept by embedder and content outside the repository: the
+first run embeds the corpus, later ones take about a minute.
 """
 
 import argparse
 import asyncio
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from app.events import Passage
 from app.retrieval.dense import DenseSearch
-from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedder import Embedder
+from app.retrieval.embedders import configured_embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import Found, HybridSearch
-from app.retrieval.ingest import Ingester
-from app.retrieval.ingest_report import Progress
 from app.retrieval.language import question_language
-from app.retrieval.options import NOTHING_SAID
 from app.retrieval.question import Question as Asked
 from app.retrieval.records import PUBLIC
-from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.settings import ROOT, Settings
 from scripts.evaluation import questions as question_set
+from scripts.evaluation.indexing import index
 from scripts.evaluation.measures import MEASURES, Scores, score
 from scripts.evaluation.questions import Question
 from scripts.evaluation.vector_cache import CachingEmbedder
@@ -41,32 +36,6 @@ PLOT = ROOT / "docs" / "retrieval-eval.png"
 EVERYTHING = Scope(SearchFilters(), frozenset({PUBLIC}))
 
 Rankings = Mapping[str, Sequence[Sequence[Passage]]]
-
-
-def ingest(corpus: Path, settings: Settings, embedder: Embedder) -> str:
-    """Index the corpus as the service does, Chroma all at once; what came of it in a line."""
-    started = time.monotonic()
-
-    def report(step: Progress) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{step.done}/{step.total} files", end="", file=sys.stderr, flush=True)
-
-    store = Store(settings.data_dir)
-    store.claim_embedder(embedder)
-    dense = DenseSearch(settings, store, embedder)
-    try:
-        ingester = Ingester(store, dense, embedder, {}, lambda: False)
-        summary = ingester.run([Source(corpus)], NOTHING_SAID, report)
-        # What was not there while documents came in is built now, in a process of its own.
-        dense.open()
-        stats = store.stats()
-    finally:
-        dense.close()
-        store.close()
-    for rejection in summary.rejected:
-        print(f"not indexed: {rejection}")
-    taken = time.monotonic() - started
-    return f"{stats.documents} documents, {stats.chunks} passages, indexed in {taken:.0f} s"
 
 
 async def rank(
@@ -145,11 +114,12 @@ def main() -> None:
     questions = question_set.load(options.questions)
     with tempfile.TemporaryDirectory(prefix="zantara-eval-") as folder:
         settings = Settings(data_dir=Path(folder, "data"))
-        embedder = CachingEmbedder(E5Embedder())
-        summary = ingest(options.corpus, settings, embedder)
-        print(f"{len(questions)} questions; {summary}")
-        scores = asyncio.run(evaluate(questions, settings, embedder))
-        embedder.close()
+        with configured_embedder(settings) as configured:
+            embedder = CachingEmbedder(configured)
+            summary = index(options.corpus, settings, embedder)
+            print(f"{len(questions)} questions; {summary}")
+            scores = asyncio.run(evaluate(questions, settings, embedder))
+            embedder.close()
     print_scores(scores)
     # Takes a second to import and is not there when only the checks are installed.
     from scripts.evaluation.plot import draw

@@ -1,7 +1,9 @@
 """Vectors of texts that were embedded before, by content, outside the repository."""
 
+import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,11 @@ _SLICE = 64
 
 
 class CachingEmbedder:
-    """An embedder that remembers passages in a file."""
+    """An embedder that remembers passages in a file.
+
+    The key of a vector is made from the embedder's name and the text: embedders of different
+    names share a file and no vector.
+    """
 
     def __init__(self, embedder: Embedder, path: Path = DEFAULT_PATH) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,25 +41,46 @@ class CachingEmbedder:
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """Passages, in the order given; those that are new are embedded and kept."""
-        keys = [vector_key(self.name, text) for text in texts]
-        found = {key: vector for key in keys if (vector := self._cached(key)) is not None}
-        missing = list({k: t for k, t in zip(keys, texts, strict=True) if k not in found}.items())
-        for start in range(0, len(missing), _SLICE):
-            part = missing[start : start + _SLICE]
-            vectors = self._embedder.embed_passages([text for _, text in part])
-            made = {key: vector for (key, _), vector in zip(part, vectors, strict=True)}
-            with self._database:
-                self._database.executemany(
-                    "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
-                    ((key, vector.tobytes()) for key, vector in made.items()),
-                )
-            found |= made
-        return np.stack([found[key] for key in keys])
+        for _ in self.fill(self.missing(texts)):
+            pass
+        return np.stack([self._kept(self._key(text)) for text in texts])
+
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """Those of the texts that have no vector yet, each once, the shortest first."""
+        new = {self._key(text): text for text in texts}
+        return sorted((t for key, t in new.items() if not self._is_kept(key)), key=len)
+
+    def fill(self, texts: Sequence[str]) -> Iterator[int]:
+        """Embed and keep texts, on all processors; how many are done, after each slice."""
+        slices = [texts[start : start + _SLICE] for start in range(0, len(texts), _SLICE)]
+        done = 0
+        executor = ThreadPoolExecutor(os.cpu_count())
+        try:
+            embedded = executor.map(self._embedder.embed_passages, slices)
+            for part, vectors in zip(slices, embedded, strict=True):
+                self._keep(zip(part, vectors, strict=True))
+                done += len(part)
+                yield done
+        finally:
+            executor.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-    def _cached(self, key: str) -> Vectors | None:
-        row = self._database.execute("SELECT vector FROM vectors WHERE key = ?", (key,)).fetchone()
-        return np.frombuffer(row[0], dtype=np.float32) if row else None
+    def _key(self, text: str) -> str:
+        return vector_key(self.name, text)
+
+    def _keep(self, embedded: Iterable[tuple[str, Vectors]]) -> None:
+        rows = ((self._key(text), vector.tobytes()) for text, vector in embedded)
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+
+    def _is_kept(self, key: str) -> bool:
+        query = "SELECT 1 FROM vectors WHERE key = ?"
+        return self._database.execute(query, (key,)).fetchone() is not None
+
+    def _kept(self, key: str) -> Vectors:
+        query = "SELECT vector FROM vectors WHERE key = ?"
+        (vector,) = self._database.execute(query, (key,)).fetchone()
+        return np.frombuffer(vector, dtype=np.float32)

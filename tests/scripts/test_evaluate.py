@@ -27,10 +27,12 @@ from app.retrieval.question import Question as Asked
 from app.retrieval.sources import Source
 from app.retrieval.store import Store
 from app.settings import Settings
-from scripts.evaluate import EVERYTHING, evaluate, ingest
+from scripts.evaluate import EVERYTHING, evaluate
 from scripts.evaluation import questions as question_set
+from scripts.evaluation.indexing import index
 from scripts.evaluation.measures import Scores, score
 from scripts.evaluation.questions import Question
+from scripts.evaluation.vector_cache import CachingEmbedder
 from tests.service import settings_for
 from tests.shared import corpus, evaluation
 
@@ -57,6 +59,23 @@ class NoVectors:
 
     def embed_queries(self, texts: Sequence[str]) -> NoReturn:
         raise VectorsUnavailable(f"not embedded: {texts}")
+
+
+class OfLengths:
+    """A vector of a text's length; counts what it embeds."""
+
+    dimension = 2
+
+    def __init__(self, name: str, factor: int) -> None:
+        self.name, self.factor = name, factor
+        self.embedded: list[str] = []
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        self.embedded += texts
+        return np.array([[len(text), self.factor] for text in texts], dtype=np.float32)
+
+    def embed_queries(self, texts: Sequence[str]) -> NoReturn:
+        raise AssertionError(texts)
 
 
 class WordsAlone(DenseSearch):
@@ -132,7 +151,7 @@ async def test_both_halves_find_most_answers_in_seven_documents(
         shutil.copy(corpus(name), path)
     settings = settings_for(tmp_path / "data")
     embedder = E5Embedder()
-    await asyncio.to_thread(ingest, tmp_path / "corpus", settings, embedder)
+    await asyncio.to_thread(index, tmp_path / "corpus", settings, embedder)
     answered = [q for q in questions if all(span.file in EMBEDDED for span in q.gold)]
     scores = await evaluate(answered, settings, embedder)
     assert len(answered) == 21
@@ -145,3 +164,29 @@ async def test_both_halves_find_most_answers_in_seven_documents(
     ):
         assert scores[name].mean("R@10") >= recall, name
         assert scores[name].mean("MRR@10") >= mrr, name
+
+
+def test_vectors_are_kept_by_embedder_and_text_and_none_is_made_twice(tmp_path: Path) -> None:
+    one, other = OfLengths("one", 1), OfLengths("other", 2)
+    texts = [f"{'x' * (n % 7)} {n}" for n in range(200)]
+    for _ in range(2):
+        for embedder in (one, other):
+            cache = CachingEmbedder(embedder, tmp_path / "vectors.sqlite3")
+            found = cache.embed_passages([*texts, *texts])
+            assert found.tolist() == [[len(text), embedder.factor] for text in [*texts, *texts]]
+            cache.close()
+    assert sorted(one.embedded) == sorted(other.embedded) == sorted(texts)
+
+
+def test_what_is_missing_is_embedded_once_and_reported_slice_by_slice(tmp_path: Path) -> None:
+    embedder = OfLengths("one", 1)
+    cache = CachingEmbedder(embedder, tmp_path / "vectors.sqlite3")
+    cache.embed_passages(["there"])
+    texts = [str(n) for n in range(100, 200)]
+
+    missing = cache.missing(["there", *texts, *texts])
+
+    assert sorted(missing) == texts
+    assert list(cache.fill(missing)) == [64, 100]
+    assert cache.missing(["there", *texts]) == []
+    cache.close()
