@@ -6,6 +6,7 @@ ZantaraError
 ├── AnswerUnavailable         no model answered, and nothing else may
 ├── ChildFailed               a child process took too much, or failed; `failure` says how
 ├── MediaRejected             a picture or video that cannot be shown to a model
+├── TooMuchWaiting            a caller that asks for more than its share of what is scarce
 └── RetrievalError            the knowledge base cannot be searched or changed
     ├── EmbedderMismatch      the index was made by another embedder
     ├── IndexNotReady         still being built
@@ -121,6 +122,12 @@ class ChildFailed(ZantaraError):
 
 class MediaRejected(ZantaraError):
     """A picture or a video cannot be taken; the message says why, on one line."""
+
+
+class TooMuchWaiting(ZantaraError):
+    """A caller has too much waiting or held already; the message says of what, on one line."""
+
+    retry_after_s = 2
 
 
 class RetrievalError(ZantaraError):

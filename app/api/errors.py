@@ -30,6 +30,7 @@ from app.errors import (
     MediaRejected,
     ProviderError,
     RetrievalError,
+    TooMuchWaiting,
 )
 from app.wire import openai
 
@@ -164,6 +165,12 @@ async def _rejected(_: Request, error: DocumentRejected | MediaRejected) -> JSON
     return problem(422, str(error))
 
 
+async def _too_much(_: Request, error: TooMuchWaiting) -> JSONResponse:
+    wait = str(error.retry_after_s)
+    detail = f"{error}; try again in {wait} s, with fewer at once"
+    return problem(429, detail, headers={"Retry-After": wait})
+
+
 async def _no_knowledge(_: Request, error: RetrievalError) -> JSONResponse:
     retry = {"Retry-After": "5"}
     if isinstance(error, IndexNotReady):
@@ -194,6 +201,7 @@ _HANDLERS: dict[type[Exception], Handler] = {
     DocumentRejected: _rejected,
     MediaRejected: _rejected,
     RetrievalError: _no_knowledge,
+    TooMuchWaiting: _too_much,
     ClientDisconnect: _left,
     Exception: _crashed,
 }

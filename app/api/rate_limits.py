@@ -12,6 +12,7 @@ from app.access.rates import OverLimit, Rates
 from app.access.under_way import UnderWay
 from app.api.callers import Caller
 from app.api.errors import refusal
+from app.limits import caller_name
 from app.llm.budget import payer
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -29,12 +30,16 @@ class RateLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is within the limits, and count what it has used when it has ended."""
         caller: Caller | None = scope["state"].get("caller") if scope["type"] == "http" else None
-        if caller is None or caller.is_at_machine:
+        if caller is None:
+            await self._app(scope, receive, send)
+            return
+        address = client_address(HTTPConnection(scope), scope["state"]["trusted_proxies"])
+        caller_name.set(f"key {caller.key.name}" if caller.key else f"address {address}")
+        if caller.is_at_machine:
             await self._app(scope, receive, send)
             return
         rates: Rates = scope["state"]["rates"]
         under_way: UnderWay = scope["state"]["under_way"]
-        address = client_address(HTTPConnection(scope), scope["state"]["trusted_proxies"])
         if (paying := payer.get()) and paying.name is None:
             paying.address = address
         over = await rates.admit(caller.key, address) or under_way.begin(caller.key, address)

@@ -11,7 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.access.keys import KeyScope
 from tests.conftest import Serving
+from tests.keys import bearing, make_key
 from tests.test_cli import ZANTARA, environment, free_port, served
 from tests.upstream import Upstream
 
@@ -94,30 +96,47 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def test_row_9_large_bodies_together_fill_no_memory(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies of 20 kB are large ones, and three of them too many."""
+    monkeypatch.setattr("app.api.body_limit.FREE_BYTES", 1_000)
+    monkeypatch.setattr("app.api.body_limit.MAX_HELD_BYTES", 60_000)
+
+
+LARGE = b'{"message": "' + b" " * 20_000
+HEAD = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+async def never_finished(client: httpx.AsyncClient, key: str) -> asyncio.StreamWriter:
+    _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    head = HEAD + f"Authorization: Bearer {key}\r\nContent-Length: 20100\r\n\r\n".encode()
+    writer.write(head + LARGE)
+    await writer.drain()
+    return writer
+
+
+async def status_of(client: httpx.AsyncClient, key: str, body: bytes) -> int:
+    headers = {"Content-Type": "application/json", **bearing(key)}
+    with suppress(httpx.WriteError, httpx.ReadError):  # refused before its end
+        return (await client.post("/chat", content=body, headers=headers)).status_code
+    return 429
+
+
+@pytest.mark.usefixtures("small_space")
+async def test_bodies_that_are_never_finished_are_in_nobody_elses_way(
+    serving: Serving, data_dir: Path
 ) -> None:
-    monkeypatch.setattr("app.api.body_limit.MAX_BODY_BYTES", 10_000)
-    monkeypatch.setattr("app.api.body_limit.MAX_HELD_BYTES", 30_000)
-    large = b'{"message": "' + b" " * 20_000
-    head = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    greedy, other = (make_key(data_dir, name, KeyScope.CHAT) for name in ("greedy", "other"))
     async with serving() as client, asyncio.timeout(60):
-
-        async def sent(body: bytes) -> int:
-            with suppress(httpx.WriteError):  # refused before its end
-                answer = await client.post(
-                    "/chat", content=body, headers={"Content-Type": "application/json"}
-                )
-                return answer.status_code
-            return 503
-
-        _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
-        writer.write(head + b"Content-Length: 20100\r\n\r\n" + large)
-        while await sent(large) != 503:  # 400, as long as the other has not arrived
+        held = [await never_finished(client, greedy) for _ in range(3)]
+        while await status_of(client, greedy, LARGE) != 429:
             await asyncio.sleep(0.01)
-        assert await sent(b'{"message": " "}') == 422
-        writer.close()
-        while await sent(large) != 400:
+        # A 400: it was read to its end, and is no JSON.
+        assert await status_of(client, other, LARGE) == 400
+        assert await status_of(client, greedy, b'{"message": " "}') == 422
+        for writer in held:
+            writer.close()
+        while await status_of(client, greedy, LARGE) != 400:
             await asyncio.sleep(0.01)
 
 
