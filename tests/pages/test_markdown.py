@@ -31,7 +31,7 @@ async def test_row_4_hostile_markdown_is_harmless(opening: Opening, upstream: Up
         answer = await ask(page)
         await expect(answer).to_contain_text("the end")
         await expect(answer).to_contain_text("a picture")
-        await expect(answer).to_contain_text("[another] (evil.example/?q=secret)")
+        await expect(answer).to_contain_text("[another] (http:/ /evil.example/?q=secret)")
         await expect(
             answer.locator("a, img, iframe, script, style, form, svg, math")
         ).to_have_count(0)

