@@ -56,12 +56,14 @@ def main() -> None:
 @cli.command()
 def serve() -> None:
     """Serve HTTP on HOST and PORT."""
+    from app.main import create_app  # late: no other command needs the application
+
     settings = load_settings()
     configure_logging(settings.log_format)
     # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     drain_s = int(settings.total_timeout_s) + AFTER_A_TURN_S
-    server = DrainingServer(server_config("app.main:app", settings), drain_s)
+    server = DrainingServer(server_config(create_app(settings), settings), drain_s)
     server.run()
     if not server.started:
         sys.exit(STARTUP_FAILED)

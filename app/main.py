@@ -1,4 +1,4 @@
-"""The application: `uvicorn app.main:app`, or `zantara serve`."""
+"""The application, which `zantara serve` serves."""
 
 import time
 from collections.abc import AsyncIterator
@@ -49,6 +49,7 @@ from app.ops.recent_calls import RecentCalls
 from app.ops.spending import recording
 from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.server import require_own_server
 from app.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
@@ -71,9 +72,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service. Without `settings` they are read from the environment at the start."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Resources]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Resources]:
         used = settings or load_settings()
         configure_logging(used.log_format)
+        require_own_server(app)
         async with AsyncExitStack() as stack:
             knowledge_base = await stack.enter_async_context(KnowledgeBase.open(used))
             keyring = await stack.enter_async_context(open_keyring(used))
@@ -170,3 +172,4 @@ def _check_exposure(settings: Settings, keyring: Keyring) -> None:
 
 
 app = create_app()
+"""For a server that is given this name: it is told why the service does not start under it."""

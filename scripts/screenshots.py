@@ -18,6 +18,7 @@ import uvicorn
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from app.main import create_app
+from app.server import server_config
 from app.settings import ROOT, Settings
 from scripts.benchmark_stand_in import stand_in
 
@@ -90,7 +91,7 @@ async def _serving(folder: str, **values: Any) -> AsyncIterator[str]:
     settings = Settings(_env_file=None, data_dir=Path(folder), **values)
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
+    server = uvicorn.Server(server_config(create_app(settings), settings))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     async with httpx.AsyncClient(base_url=url) as client:
         while not server.started or (await client.get("/ready")).is_error:  # noqa: ASYNC110

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.api import frames, giving_way
-from app.server import PromptProtocol
+from app.protocol import BoundedProtocol
 from tests.conftest import Serving
 from tests.service import SentEvent, sent_events, stream_chat, text_of
 from tests.upstream import (
@@ -623,15 +623,15 @@ async def test_a_client_who_does_not_read_is_given_up(
     upstream: Upstream, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.frames.SEND_LIMIT_S", 0.2)
-    monkeypatch.setattr("app.server.UNREAD_LIMIT_S", 0.5)
+    monkeypatch.setattr("app.protocol.UNREAD_LIMIT_S", 0.5)
     lost: list[tuple[str, int] | None] = []
-    connection_lost = PromptProtocol.connection_lost
+    connection_lost = BoundedProtocol.connection_lost
 
-    def noted(protocol: PromptProtocol, error: Exception | None) -> None:
+    def noted(protocol: BoundedProtocol, error: Exception | None) -> None:
         lost.append(protocol.client)
         connection_lost(protocol, error)
 
-    monkeypatch.setattr(PromptProtocol, "connection_lost", noted)
+    monkeypatch.setattr(BoundedProtocol, "connection_lost", noted)
     # More than the buffers of all sockets hold, and so more than an answer may have.
     monkeypatch.setattr("app.llm.attempt.MOST_CHARACTERS_PER_TOKEN", 10**6)
 

@@ -16,6 +16,7 @@ from app.api.authentication import OPEN
 from app.api.callers import Needs
 from app.errors import ConfigurationError
 from app.main import create_app
+from app.server import server_config
 from tests.conftest import Serving
 from tests.keys import bearing, make_key
 from tests.service import running, settings_for
@@ -241,7 +242,9 @@ async def test_a_client_s_made_up_key_does_no_harm_while_there_are_none(serving:
 async def test_on_a_public_address_the_service_does_not_start_without_keys(
     host: str, data_dir: Path
 ) -> None:
-    app = create_app(settings_for(data_dir, host=host))
+    settings = settings_for(data_dir, host=host)
+    app = create_app(settings)
+    server_config(app, settings)
     with pytest.raises(ConfigurationError, match="there are no keys: set API_KEYS"):
         async with app.router.lifespan_context(app):
             pass

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import structlog
 
-from app import server
+from app import protocol
 from app.api.body_limit import MAX_BODY_BYTES
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.conftest import Serving
@@ -183,7 +183,7 @@ async def test_row_23_while_many_clients_are_slow_the_others_are_served(
 async def test_row_23_a_head_that_does_not_end_is_not_waited_for(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_LIMIT_S", 0.2)
     whole = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with serving() as client, AsyncExitStack() as stack, asyncio.timeout(30):
         for said in (SLOW[0], SLOW[1], whole + SLOW[1]):
@@ -201,7 +201,7 @@ async def test_row_23_a_head_that_does_not_end_is_not_waited_for(
 async def test_row_23_what_follows_an_answer_and_is_no_request_is_not_waited_for(
     said: bytes, more: bytes, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_LIMIT_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_LIMIT_S", 0.2)
     async with serving() as client, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
         writer.write(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n" + said)
