@@ -42,13 +42,14 @@ eval-documents: .venv/run ## Measure the reading: facts in the files of ../share
 soak: .venv/dev ## Ten minutes of random faults, then SIGTERM: writes docs/reliability.md
 	$(BIN)/python -m scripts.soak
 
-bench: .venv/dev ## What a request costs, beside a bare pass-through and LiteLLM: twenty minutes
+bench: .venv/dev ## What new and remembered questions and an ingest cost: docs/performance.md
 	$(BIN)/python -m bench --json docs/performance.json
+	$(BIN)/python -m bench.report
 
-bench-quick: .venv/dev ## The same with fewer rows, in a few minutes
+bench-quick: .venv/dev ## The same with fewer rows, printed alone
 	$(BIN)/python -m bench --quick
 
-bench-peers: .venv/uv ## LiteLLM's proxy, in an environment of its own, to be measured beside
+bench-peers: .venv/uv ## LiteLLM's proxy, in an environment of its own, to be compared with
 	$(BIN)/uv venv -q --allow-existing .venv-peers
 	$(BIN)/uv pip install -q --python .venv-peers/bin/python 'litellm[proxy]==1.106.2'
 

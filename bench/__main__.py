@@ -10,18 +10,19 @@ import json
 import os
 import platform
 import resource
+import shutil
 import signal
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from bench import knowledge, streams
-from bench.lanes import Lane, completion, side_by_side, turn, warm_up
-from bench.report import WITHOUT_HTTPX, bars
-from bench.targets import LITELLM, targets
+from bench import corpus, first_time, ingest, streams
+from bench.bars import CHAT, WITHOUT_HTTPX, bars
+from bench.lanes import Lane, completion, search, side_by_side, turn, warm_up
+from bench.processes import Server
+from bench.targets import LITELLM, Targets, targets
 
 COMPLETIONS = "/v1/chat/completions"
 
@@ -44,74 +45,89 @@ def machine() -> dict[str, Any]:
     }
 
 
-async def measure(*, quick: bool, chunks: list[int]) -> dict[str, Any]:
+async def measure(*, quick: bool) -> dict[str, Any]:
     """All figures. Ended by a signal, it ends what it started."""
     task = asyncio.current_task()
     assert task is not None, "run by uvloop"
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    kept = {size: await knowledge.kept(size) for size in chunks}
+    kept = await corpus.kept()
     before = machine()
     print(before, flush=True)
-    async with targets() as started, AsyncExitStack() as stack:
-        alone = await stack.enter_async_context(started.zantara())
+    async with targets() as started:
+        folder = await asyncio.to_thread(shutil.copytree, kept, started.folder / "corpus")
+        async with started.zantara(folder) as server:
+            new = await first_time.measure(
+                server,
+                started.upstream,
+                corpus.NewQuestions.read(folder),
+                loads=(1, 16) if quick else (1, 16, 64),
+                rounds=1 if quick else 2,
+            )
+            remembered = await _remembered(started, server, quick=quick)
+        refused = await streams.refused(started, turns=100 if quick else 400)
+        taken_in = await ingest.measure(started, passages=200 if quick else 600)
+    return {
+        "before": before,
+        "after": machine(),
+        "new_questions": new,
+        "ingest": taken_in,
+        **remembered,
+        "refused": refused,
+    }
+
+
+async def _remembered(started: Targets, server: Server, *, quick: bool) -> dict[str, Any]:
+    """What questions cost that were asked before, beside the floors and LiteLLM."""
+    async with started.zantara() as alone:
+        chat = Lane(CHAT, server, "/chat", turn)
         lanes = [
             Lane("direct", started.upstream, COMPLETIONS, completion),
             Lane("floor", started.floor, COMPLETIONS, completion),
             Lane("router", alone, COMPLETIONS, completion),
+            chat,
         ]
-        for size, folder in sorted(kept.items()):
-            server = await stack.enter_async_context(started.zantara(folder))
-            lanes.append(Lane(f"chat, {size} chunks", server, "/chat", turn))
-        lanes.append(Lane(WITHOUT_HTTPX, started.floor_without_httpx, COMPLETIONS, completion))
+        others = [
+            Lane("search", server, "/search", search),
+            Lane(WITHOUT_HTTPX, started.floor_without_httpx, COMPLETIONS, completion),
+        ]
         if started.litellm:
-            lanes.append(Lane("litellm", started.litellm, COMPLETIONS, completion))
+            others.append(Lane("litellm", started.litellm, COMPLETIONS, completion))
         else:
             print(f"no {LITELLM}: `make bench-peers` installs it")
-        await warm_up(lanes)
+        await warm_up([*lanes, *others])
+        loads = [(True, 1), (True, 16), (True, 64), (False, 16)]
+        # Many short visits: the machine's speed changes from one to the next.
         rows = await side_by_side(
-            lanes,
-            at_once=(1, 16) if quick else (1, 16, 64, 256),
-            # Many short visits: the machine's speed changes from one to the next.
-            rounds=3 if quick else 5,
+            [*lanes, *others],
+            loads=loads[:2] if quick else loads,
+            rounds=3 if quick else 4,
             seconds=1.0 if quick else 1.5,
-            streamed=(True,) if quick else (True, False),
         )
         unhurried = [] if quick else await streams.unhurried(started.upstream, lanes)
-        refused = await streams.refused(started, turns=100 if quick else 400)
         opened = [
             await streams.many_open(started.upstream, lane, 100 if quick else 1000)
-            for lane in lanes[1 : 3 if quick or not kept else 4]
+            for lane in lanes[1 : 3 if quick else 4]
         ]
-    return {
-        "before": before,
-        "after": machine(),
-        "rows": rows,
-        "unhurried": unhurried,
-        "refused": refused,
-        "open_streams": opened,
-    }
+    return {"rows": rows, "unhurried": unhurried, "open_streams": opened}
 
 
 def main() -> None:
     """Measure, print, and write the figures where they are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes, fewer rows")
-    parser.add_argument("--chunks", type=int, nargs="*", help="sizes of knowledge bases")
     parser.add_argument("--json", type=Path, help="write the figures there")
     given = parser.parse_args()
-    sizes = given.chunks if given.chunks is not None else [10_000]
-    if given.chunks is None and not given.quick:
-        sizes.append(100_000)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
     # A thousand streams through the floor are more than the usual 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    figures = uvloop.run(measure(quick=given.quick, chunks=sizes))
+    figures = uvloop.run(measure(quick=given.quick))
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if not given.quick:
-        print(bars(figures))
+    for bar in bars(figures):
+        held = {True: "held", False: "NOT HELD", None: ""}[bar.held]
+        print(f"{bar.what:75} {bar.limit:>8} {bar.measured:9.2f}  {held}")
 
 
 if __name__ == "__main__":

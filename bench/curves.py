@@ -1,9 +1,8 @@
-"""What a `/chat` costs as it grows: `python -m bench.curves JSON`."""
+"""What a remembered question costs as a turn grows: `python -m bench.curves JSON PICTURE`."""
 
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +79,29 @@ async def measure(started: Targets) -> dict[str, dict[int, Any]]:
     return curves
 
 
-async def main(path: Path) -> None:
-    """Measure, and write the points."""
-    async with AsyncExitStack() as stack:
-        curves = await measure(await stack.enter_async_context(targets()))
-    write(path, curves)
+def draw(curves: dict[str, dict[int, Any]], picture: Path) -> None:
+    """Processor time and total time by what a turn grows with. Needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    panels = figure.subplots(1, len(curves))
+    for panel, (name, points) in zip(panels, curves.items(), strict=True):
+        sizes = [int(size) for size in points]
+        panel.plot(sizes, [p["cpu_ms"] for p in points.values()], marker="o", label="CPU")
+        panel.plot(sizes, [p["total_p50_ms"] for p in points.values()], marker="s", label="p50")
+        panel.set(xlabel=name, ylabel="ms a /chat, 4 at once", ylim=(0, None))
+        panel.set_xscale("log" if max(sizes) > 1000 else "linear")
+        panel.legend(fontsize="small")
+    figure.savefig(picture, dpi=110)
 
 
-def write(path: Path, figures: Any) -> None:
-    """As JSON."""
-    path.write_text(json.dumps(figures, indent=1) + "\n")
+async def main(file: Path, picture: Path) -> None:
+    """Measure, write the points, draw them."""
+    async with targets() as started:
+        curves = await measure(started)
+    file.write_text(json.dumps(curves, indent=1) + "\n")  # noqa: ASYNC240 - nothing waits
+    draw(curves, picture)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1])))
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

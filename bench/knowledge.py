@@ -51,7 +51,8 @@ class MadeUp:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """One by one."""
-        return np.stack([self._vector(text) for text in texts])
+        vectors = [self._vector(text) for text in texts]
+        return np.array(vectors, dtype=np.float32).reshape(-1, self.dimension)
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
         """One by one."""

@@ -25,16 +25,15 @@ class Lane:
     body: Callable[[str], dict[str, Any]]
     questions: Sequence[str] = ()
 
+    def request(self, question: str, *, stream: bool = True) -> Request:
+        """One question; a search has no answer to be streamed."""
+        form = {} if self.path == "/search" else {"max_tokens": PIECES, "stream": stream}
+        return Request(self.server.url + self.path, {**form, **self.body(question)})
+
     def requests(self, *, stream: bool) -> Callable[[], Iterator[Request]]:
         """For `load`: each client begins at another one of the questions."""
         starts = itertools.count(0, 7)
-        kept = [
-            Request(
-                self.server.url + self.path,
-                {"max_tokens": PIECES, **self.body(question), "stream": stream},
-            )
-            for question in self.questions or QUESTIONS
-        ]
+        kept = [self.request(each, stream=stream) for each in self.questions or QUESTIONS]
         return lambda: itertools.islice(itertools.cycle(kept), next(starts) % len(kept), None)
 
 
@@ -52,6 +51,11 @@ def completion(question: str) -> dict[str, Any]:
 def turn(question: str) -> dict[str, Any]:
     """The body of a `/chat`."""
     return {"message": question}
+
+
+def search(question: str) -> dict[str, Any]:
+    """The body of a `/search`."""
+    return {"query": question}
 
 
 @dataclass
@@ -123,6 +127,7 @@ class Row:
             "requests": len(self.answers),
             "errors": len(self.errors),
             "error": next(iter(self.errors), None),
+            "degraded": sum(answer.degraded for answer in self.answers),
             "cpu_ms_per_request": round(self.cpu_ms, 2),
             "requests_per_s": round(self.per_s, 1),
             **{
@@ -168,20 +173,17 @@ async def warm_up(lanes: Sequence[Lane]) -> None:
 async def side_by_side(
     lanes: Sequence[Lane],
     *,
-    at_once: Sequence[int],
+    loads: Sequence[tuple[bool, int]],
     rounds: int,
     seconds: float,
-    streamed: Sequence[bool],
     opened_a_second: float = float("inf"),
 ) -> list[dict[str, Any]]:
     """Load the lanes A B C A B C; the first is the direct wire. The figures of each row.
 
-    Each round has all loads, so that a slow minute of the machine's is in every row.
+    `loads` are: whether answers are streamed, and how many are asked for at once. Each round
+    has all loads, so that a slow minute of the machine's is in every row.
     """
-    rows = {
-        load_of: [Row(lane.name, *load_of) for lane in lanes]
-        for load_of in itertools.product(streamed, at_once)
-    }
+    rows = {load_of: [Row(lane.name, *load_of) for lane in lanes] for load_of in loads}
     for n in range(rounds):
         print(f"round {n + 1} of {rounds}", flush=True)
         for (stream, clients), of_load in rows.items():

@@ -16,6 +16,7 @@ import httptools
 from bench.upstream import PIECE
 
 _PIECE = PIECE.strip().encode()
+_DEGRADED = b'"degraded":true'
 _PATIENCE_S = 60.0
 
 
@@ -28,8 +29,8 @@ class Request:
 
     @property
     def pieces(self) -> int:
-        """How many pieces a whole answer has."""
-        pieces: int = self.body["max_tokens"]
+        """How many pieces a whole answer has; a search's has none."""
+        pieces: int = self.body.get("max_tokens", 0)
         return pieces
 
     def head_and_body(self) -> bytes:
@@ -45,7 +46,10 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """One answer: milliseconds to its first piece and its end, the longest without a piece."""
+    """One answer: milliseconds to its first piece and its end, the longest without a piece.
+
+    The first piece of an answer without pieces is its end.
+    """
 
     is_first: bool = False
     """Its client's: all clients ask theirs in the same moment."""
@@ -53,6 +57,8 @@ class Answer:
     total_ms: float = 0.0
     gap_ms: float = 0.0
     status: int = 0
+    degraded: bool = False
+    """Found without vectors."""
     error: str | None = None
 
 
@@ -87,7 +93,7 @@ class _Client(asyncio.Protocol):
 
     async def ask(self, request: bytes, pieces: int) -> Answer:
         self._parser = httptools.HttpResponseParser(self)
-        self._answer, self._pieces, self._seen, self._tail = Answer(), pieces, 0, b""
+        self._answer, self._pieces, self._seen, self._text = Answer(), pieces, 0, bytearray()
         self.done = asyncio.get_running_loop().create_future()
         self._began = self._last = time.perf_counter()
         self.transport.write(request)
@@ -103,9 +109,9 @@ class _Client(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         # A piece may be cut in two by the network.
-        text = self._tail + body
-        found = text.count(_PIECE)
-        self._tail = text[-1:] if text.endswith(_PIECE[:1]) else b""
+        before = max(0, len(self._text) - len(_PIECE) + 1)
+        self._text += body
+        found = self._text.count(_PIECE, before)
         if not found:
             return
         now = time.perf_counter()
@@ -120,6 +126,9 @@ class _Client(asyncio.Protocol):
         answer = self._answer
         answer.total_ms = (time.perf_counter() - self._began) * 1000
         answer.status = self._parser.get_status_code()
+        answer.degraded = _DEGRADED in self._text
+        if not self._pieces:
+            answer.first_ms = answer.total_ms
         if answer.status != 200:
             answer.error = f"HTTP {answer.status}"
         elif self._seen != self._pieces:
@@ -143,7 +152,7 @@ async def load(
 ) -> Load:
     """Ask for `seconds`, and until each client has had `least` answers.
 
-    `requests` makes each client's requests: an endless iterator.
+    `requests` makes each client's requests; a client whose requests end ends before.
     """
     loop = asyncio.get_running_loop()
     result = Load()

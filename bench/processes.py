@@ -14,6 +14,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_LIMIT_S = 60.0
+_SETTLED_LIMIT_S = 600.0
 _IDLE_FOR_S, _IDLE_SHARE = 1.0, 0.03
 
 
@@ -33,9 +34,12 @@ class Server:
         """Processor seconds of the process tree so far."""
         return sum(_ticks(pid) for pid in _tree(self.pid)) / _TICKS
 
+    idle_for_s = _IDLE_FOR_S
+    """How long it has been idle when it has settled."""
+
     async def settled(self) -> None:
         """Wait until it is idle: what it loads after its start is no request's."""
-        deadline = time.monotonic() + _START_LIMIT_S
+        deadline = time.monotonic() + _SETTLED_LIMIT_S
         while time.monotonic() < deadline:
             before = self.cpu_s()
             await asyncio.sleep(_IDLE_FOR_S)

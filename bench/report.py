@@ -1,117 +1,153 @@
-"""The figures as Markdown and as a picture: `python -m bench.report FIGURES CURVES PICTURE`."""
+"""The figures as tables: `python -m bench.report` writes them into docs/performance.md."""
 
 import json
-import sys
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-WITHOUT_HTTPX = "floor, no httpx"
-"""What the lane is called whose client is the service's own."""
+from app.settings import ROOT
+from bench.bars import bars
+
+PAGE = ROOT / "docs" / "performance.md"
+FIGURES = ROOT / "docs" / "performance.json"
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Every row of the table, in Markdown."""
-    lines = [
-        "| | at once | CPU ms a request | requests/s | first token + ms, p50 / p99 | "
+def with_tables(page: str, figures: dict[str, Any]) -> str:
+    """Return the page with each `<!-- bench: NAME -->` block made from the figures."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- bench: {name} -->\n{TABLES[name](figures)}\n<!-- /bench -->"
+
+    return re.sub(r"<!-- bench: (\w+) -->\n.*?<!-- /bench -->", block, page, flags=re.DOTALL)
+
+
+def _markdown(head: str, rows: Iterable[Iterable[Any]]) -> str:
+    lines = [head, re.sub(r"[^|]+", "---", head)]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def _machine(figures: dict[str, Any]) -> str:
+    before, after = figures["before"], figures["after"]
+    loads = " and ".join(str(each["load_average"][0]) for each in (before, after))
+    return (
+        f"{before['processors']}, {before['memory_gb']} GB, Python {before['python']}; begun "
+        f"{before['at']}, ended {after['at']}; load average {loads}."
+    )
+
+
+def _bars(figures: dict[str, Any]) -> str:
+    says = {True: "held", False: "**not held**", None: ""}
+    return _markdown(
+        "| what | bar | measured | |",
+        ((bar.what, bar.limit, f"{bar.measured:.2f}", says[bar.held]) for bar in bars(figures)),
+    )
+
+
+def _new(figures: dict[str, Any]) -> str:
+    return _markdown(
+        "| new questions | at once | CPU ms a request | requests/s | first piece ms, p50 / p99 | "
+        "degraded | query rewrites | peak MB | errors |",
+        (
+            (
+                f"`{f['path']}`, {f['kind']}",
+                f["at_once"],
+                f["cpu_ms_per_request"],
+                f["requests_per_s"],
+                f"{f['first_p50_ms']} / {f['first_p99_ms']}",
+                f"{f['degraded']} of {f['requests']}",
+                f["rewrites"],
+                f["peak_mb"],
+                f["errors"],
+            )
+            for f in figures["new_questions"]
+        ),
+    )
+
+
+def _ingest(figures: dict[str, Any]) -> str:
+    f = figures["ingest"]
+    rows = [
+        ("passages a second", f["passages_per_s"]),
+        ("passages a second of one processor", f["passages_per_cpu_s"]),
+        ("memory of all the service's processes, peak, MB", f["peak_mb"]),
+        ("event loop's longest pause, ms", f["longest_pause_ms"]),
+        ("… at rest", f["pause_at_rest_ms"]),
+    ]
+    for name, found in (("words", "its words"), ("vectors", "its vectors")):
+        both = f"{f[f'small_by_{name}_s']} / {f[f'small_by_{name}_most_s']}"
+        rows.append((f"a small upload is found by {found} after, s, median / most", both))
+    return _markdown(f"| {f['documents']} documents, {f['passages']} passages | |", rows)
+
+
+def _remembered(figures: dict[str, Any]) -> str:
+    return _loads("remembered questions", figures["rows"])
+
+
+def _unhurried(figures: dict[str, Any]) -> str:
+    return _loads("remembered questions, a piece every 50 ms", figures["unhurried"])
+
+
+def _loads(name: str, rows: Iterable[dict[str, Any]]) -> str:
+    return _markdown(
+        f"| {name} | at once | CPU ms a request | requests/s | first piece + ms, p50 / p99 | "
         "total + ms, p50 / p99 | peak MB | errors |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for f in rows:
-        name = f["lane"] + ("" if f["streamed"] else ", whole")
-        first = f"{f['first_added_p50_ms']:.1f} / {f['first_added_p99_ms']:.1f}"
-        total = f"{f['total_added_p50_ms']:.1f} / {f['total_added_p99_ms']:.1f}"
-        lines.append(
-            f"| {name} | {f['at_once']} | {f['cpu_ms_per_request']:.2f} | "
-            f"{f['requests_per_s']:.0f} | {first} | {total} | {f['peak_mb']:.0f} | {f['errors']} |"
-        )
-    return "\n".join(lines)
+        (
+            (
+                f["lane"] + ("" if f["streamed"] else ", not streamed"),
+                f["at_once"],
+                f["cpu_ms_per_request"],
+                f"{f['requests_per_s']:.0f}",
+                f"{f['first_added_p50_ms']:.1f} / {f['first_added_p99_ms']:.1f}",
+                f"{f['total_added_p50_ms']:.1f} / {f['total_added_p99_ms']:.1f}",
+                f"{f['peak_mb']:.0f}",
+                f["errors"],
+            )
+            for f in rows
+        ),
+    )
 
 
-def bars(figures: dict[str, Any]) -> str:
-    """The bars and what was reached, in Markdown."""
-    rows = {(f["lane"], f["at_once"]): f for f in figures["rows"] if f["streamed"]}
-
-    def cpu(lane: str) -> float:
-        value: float = rows[lane, 16]["cpu_ms_per_request"]
-        return value
-
-    refused = figures["refused"]
-    added = refused["after a refusal"]["first_p50_ms"] - refused["direct"]["first_p50_ms"]
-    opened = next(each for each in figures["open_streams"] if each["lane"] == "router")
-    reached: list[tuple[str, str, float, bool | None]] = [
-        ("router, 16 at once: CPU, of the floor's on the same transport, aiohttp", "≤ 1.5",
-         r := cpu("router") / cpu(WITHOUT_HTTPX), r <= 1.5),
-        ("… of the floor's with httpx over aiohttp", "≤ 1.5",
-         r := cpu("router") / cpu("floor"), r <= 1.5),
-        ("first token added by the router, at 1, ms", "≤ 2",
-         r := rows["router", 1]["first_added_p50_ms"], r <= 2),
-        ("answers that failed, of all loads", "0", failed := _failed(figures), failed == 0),
-        ("1,000 open streams: failed", "0", opened["failed"], opened["failed"] == 0),
-        ("1,000 open streams: largest gap, ms", "≤ 1000", r := opened["largest_gap_ms"], r <= 1000),
-        ("Llama refused: added to Haiku's first token, ms", "≤ 10", added, added <= 10),
-    ]  # fmt: skip
-    if ("router", 64) in rows:
-        slow = {f["lane"]: f["first_added_p99_ms"] for f in figures["unhurried"]}
-        r, floor = (rows[lane, 64]["first_added_p99_ms"] for lane in ("router", "floor"))
-        moment, of_floor = (rows[lane, 64]["same_moment_p99_ms"] for lane in ("router", "floor"))
-        reached += [
-            (f"first token, p99 at 64, pieces at once (floor {floor:.0f}), ms", "≤ 60", r, r <= 60),
-            (f"… a piece every 50 ms (floor {slow['floor']:.1f}), ms", "≤ 60",
-             slow["router"], slow["router"] <= 60),
-            (f"… the first of each, asked in the same moment (floor {of_floor:.0f}), ms", "none",
-             moment, None),
-        ]  # fmt: skip
-    if ("litellm", 16) in rows:
-        peer = cpu("litellm")
-        reached.append(("LiteLLM's CPU, of the router's", "≥ 8", r := peer / cpu("router"), r >= 8))
-        chat = "chat, 10000 chunks"
-        if (chat, 16) in rows:
-            r = peer / cpu(chat)
-            reached.append(("LiteLLM's CPU, of a whole /chat's", "≥ 4", r, r >= 4))
-    lines = ["| what | bar | reached | |", "|---|---|---|---|"]
-    says = {True: "holds", False: "does not hold", None: ""}
-    lines += [
-        f"| {what} | {bar} | {value:.2f} | {says[held]} |" for what, bar, value, held in reached
-    ]
-    return "\n".join(lines)
+def _streams(figures: dict[str, Any]) -> str:
+    return _markdown(
+        "| remembered questions | open streams | failed | largest gap, ms | its p99, ms | first "
+        "piece ms, p50 / p99 | slowest `/health`, ms | kB a stream | µs of CPU a piece |",
+        (
+            (
+                f["lane"],
+                f["streams"],
+                f["failed"],
+                f["largest_gap_ms"],
+                f["gap_p99_ms"],
+                f"{f['first_p50_ms']:.0f} / {f['first_p99_ms']:.0f}",
+                f["health_slowest_ms"],
+                f["kb_per_stream"],
+                f["cpu_us_per_piece"],
+            )
+            for f in figures["open_streams"]
+        ),
+    )
 
 
-def _failed(figures: dict[str, Any]) -> int:
-    loads = [*figures["rows"], *figures["unhurried"], *figures["refused"].values()]
-    counts: list[int] = [load["errors"] for load in loads]
-    counts += [load["failed"] + load["health_failed"] for load in figures["open_streams"]]
-    return sum(counts)
+def _refused(figures: dict[str, Any]) -> str:
+    return _markdown(
+        "| Haiku's first piece | p50, ms |",
+        ((name, found["first_p50_ms"]) for name, found in figures["refused"].items()),
+    )
 
 
-def plot(figures: dict[str, Any], curves: dict[str, dict[str, Any]], path: Path) -> None:
-    """Processor time by load, and by what a turn grows with. Needs matplotlib."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    panels = figure.subplots(2, 3).flatten()
-    lanes = dict.fromkeys(f["lane"] for f in figures["rows"])
-    for panel, value, label in (
-        (panels[0], "cpu_ms_per_request", "CPU, ms a request, streamed"),
-        (panels[1], "first_added_p99_ms", "first token added, p99, ms, streamed"),
-    ):
-        for lane in lanes:
-            of_lane = [f for f in figures["rows"] if f["lane"] == lane and f["streamed"]]
-            points = [(f["at_once"], max(f[value], 0.01)) for f in of_lane]
-            panel.plot(*zip(*points, strict=True), marker="o", label=lane)
-        panel.set(xscale="log", yscale="log", xlabel="at once", ylabel=label)
-    panels[1].set_ylim(bottom=1)
-    panels[1].legend(fontsize="small", loc="upper left")
-    for panel, (name, points_of) in zip(panels[2:], curves.items(), strict=True):
-        sizes = [int(size) for size in points_of]
-        panel.plot(sizes, [p["cpu_ms"] for p in points_of.values()], marker="o", label="CPU, ms")
-        panel.plot(sizes, [p["total_p50_ms"] for p in points_of.values()], marker="s", label="p50")
-        panel.set(xlabel=name, ylabel="ms a /chat, 4 at once", ylim=(0, None))
-        panel.set_xscale("log" if max(sizes) > 1000 else "linear")
-        panel.legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "machine": _machine,
+    "bars": _bars,
+    "new": _new,
+    "ingest": _ingest,
+    "remembered": _remembered,
+    "unhurried": _unhurried,
+    "streams": _streams,
+    "refused": _refused,
+}
+"""By the name of a block in the page, what makes it."""
 
 
 if __name__ == "__main__":
-    figures, curves = (json.loads(Path(name).read_text()) for name in sys.argv[1:3])
-    print(bars(figures), table(figures["rows"]), sep="\n\n")
-    plot(figures, curves, Path(sys.argv[3]))
+    PAGE.write_text(with_tables(PAGE.read_text(), json.loads(FIGURES.read_text())))

@@ -54,10 +54,9 @@ async def unhurried(upstream: Server, lanes: Sequence[Lane]) -> list[dict[str, A
     async with _slow(upstream):
         return await side_by_side(
             lanes,
-            at_once=(64,),
-            rounds=3,
+            loads=[(True, 64)],
+            rounds=2,
             seconds=8.0,
-            streamed=(True,),
             opened_a_second=64 * 1000 / (PIECES * GAP_MS),
         )
 

@@ -28,9 +28,12 @@ class Targets:
 
     @asynccontextmanager
     async def zantara(
-        self, knowledge: Path | None = None, **environment: str
+        self, knowledge: Path | None = None, pauses: Path | None = None, **environment: str
     ) -> AsyncIterator[Server]:
-        """The service, ready, over a made-up knowledge base or an empty one."""
+        """The service, ready, over a knowledge base or an empty one.
+
+        With `pauses` it writes its event loop's pauses into that file; see `bench.served`.
+        """
         folder = knowledge or Path(tempfile.mkdtemp(dir=self.folder))
         (folder / "knowledge").mkdir(parents=True, exist_ok=True)
         for file in (folder / "data").glob("ledger.db*"):
@@ -45,11 +48,15 @@ class Targets:
             "DATA_DIR": str(folder / "data"),
             "PORT": str(port),
             "LOG_FORMAT": "json",
+            "PYTHONPATH": str(ROOT),  # of `bench.served`
             **environment,
         }
         log = self.folder / f"zantara-{port}.log"
+        command: list[str | Path] = [ZANTARA, "serve"]
+        if pauses:
+            command = [sys.executable, "-m", "bench.served", pauses]
         # In a folder without an .env: the figures are those of the defaults.
-        async with serving([ZANTARA, "serve"], port, log, "/ready", given, folder) as server:
+        async with serving(command, port, log, "/ready", given, folder) as server:
             yield server
 
 

@@ -1,8 +1,9 @@
 """A stand-in for both model APIs on loopback, in a process of its own.
 
 `python -m bench.upstream PORT`. It answers `max_tokens` pieces, one write each, as fast as the
-socket takes them, or so many milliseconds apart as `PUT /gap` last said. A protocol by hand
-rather than a framework: what it costs is measured as a part of every target.
+socket takes them, or so many milliseconds apart as `PUT /gap` asks for. `GET /rewrites` counts
+the query rewrites that it was asked for. A protocol by hand rather than a framework: what it costs
+is measured as a part of every target.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ PIECE = "zq "
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n"
 _LLAMA, _HAIKU = "meta-llama/llama-4-scout", "claude-haiku-4-5"
 _REWRITING = b"You prepare searches"
+_PLACES = {"it": "A Bali", "en": "On Bali", "id": "Di Bali"}
 # The service puts into quotes what would begin a turn.
 _QUESTION = re.compile(r'"user": (.*)\nconversation-\w+\Z', re.DOTALL)
 
@@ -100,14 +102,16 @@ def _whole(pieces: list[str]) -> bytes:
 
 
 def _rewritten(asked: _Asked) -> list[str]:
-    """The question's rewriting as the service asks for it: the same words in each language."""
+    """A query rewrite as the service asks for it: three texts, none of them the question itself."""
     found = _QUESTION.search(asked.messages[-1]["content"])
     assert found, f"no question to rewrite in {asked.messages[-1]}"
-    return [msgspec.json.encode(dict.fromkeys(("it", "en", "id"), found[1])).decode()]
+    texts = {language: f"{place}, {found[1]}" for language, place in _PLACES.items()}
+    return [msgspec.json.encode(texts).decode()]
 
 
 class _Connection(asyncio.Protocol):
     gap_s = 0.0
+    rewrites = 0
     _transport: asyncio.Transport
     _made: dict[tuple[bool, int], list[bytes]] = {}  # noqa: RUF012 - of all connections
 
@@ -130,6 +134,8 @@ class _Connection(asyncio.Protocol):
         if path == b"/gap":
             _Connection.gap_s = float(body) / 1000
             self._send_whole(b"{}")
+        elif path == b"/rewrites":
+            self._send_whole(b"%d" % _Connection.rewrites)
         elif self._parser.get_method() == b"GET":
             self._send_whole(b'{"data": {"limit_remaining": 4.2}, "id": "claude-haiku-4-5"}')
         else:
@@ -138,6 +144,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, body: bytes, *, is_haiku: bool) -> None:
         asked = _asked.decode(body)
         if _REWRITING in body:
+            _Connection.rewrites += 1
             parts = _llama(_rewritten(asked))
         elif not asked.stream:
             self._send_whole(_whole([PIECE] * asked.max_tokens))

@@ -1,0 +1,118 @@
+"""The knowledge base of real documents that questions are asked of, and the questions by kind.
+
+Built once from `../shared/corpus` and kept under `~/.cache/zantara-bench`. Passages' vectors
+come from the evaluation's cache; questions' vectors are made here only to sort the questions,
+in another process than the one that is measured.
+"""
+
+import asyncio
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from app.retrieval.embedders import configured_embedder
+from app.retrieval.knowledge_base import KnowledgeBase
+from app.settings import ROOT
+from bench.knowledge import CACHE, PUBLIC, settings, until_whole
+from bench.questions import Kind, has_versions, new_questions
+from scripts.evaluation.indexing import index
+from scripts.evaluation.vector_cache import CachingEmbedder
+
+SHARED = ROOT.parent / "shared"
+CORPUS = SHARED / "corpus"
+_KEPT = 1_100
+"""Questions of each kind, for two rows of the longest run."""
+_TRIED = 20_000
+
+
+@dataclass(frozen=True)
+class NewQuestions:
+    """Questions by kind; each is given out once."""
+
+    by_kind: Mapping[Kind, Iterator[str]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "NewQuestions":
+        """Those of a kept knowledge base."""
+        kinds: dict[str, list[str]] = json.loads((folder / "questions.json").read_text())
+        return cls({Kind(name): iter(questions) for name, questions in kinds.items()})
+
+    def take(self, kind: Kind, count: int) -> list[str]:
+        """The next `count`, real ones first. Raises `RuntimeError` when they run out."""
+        taken = list(islice(self.by_kind[kind], count))
+        if len(taken) < count:
+            raise RuntimeError(f"{len(taken)} of {count} new questions left of kind {kind!r}")
+        return taken
+
+
+async def kept() -> Path:
+    """The folder of the whole corpus as a knowledge base, built where it is not there yet.
+
+    It takes some minutes, and as long as the embedder needs for passages that it never embedded.
+    Raises `SystemExit` without the corpus.
+    """
+    if not CORPUS.is_dir():
+        raise SystemExit(f"{CORPUS} is not there: the benchmark asks questions of its documents")
+    folder = CACHE / f"corpus-{_digest()}"
+    if not folder.is_dir():
+        print(f"building a knowledge base of {CORPUS} in {folder}", flush=True)
+        building = folder.with_suffix(".building")
+        shutil.rmtree(building, ignore_errors=True)
+        await _build(building)
+        for earlier in CACHE.glob("corpus-*[!g]"):
+            shutil.rmtree(earlier)
+        building.rename(folder)
+    return folder
+
+
+async def _build(folder: Path) -> None:
+    made = settings(folder)
+    with configured_embedder(made) as embedder:
+        caching = CachingEmbedder(embedder)
+        print(await asyncio.to_thread(index, CORPUS, made, caching), flush=True)
+        async with KnowledgeBase.open(made, caching) as base:
+            await until_whole(base)
+            questions = await _by_kind(base)
+        caching.close()
+    (folder / "questions.json").write_text(json.dumps(questions, indent=1, ensure_ascii=False))
+
+
+async def _by_kind(base: KnowledgeBase) -> dict[Kind, list[str]]:
+    """Questions by what the service does for them: it rewrites one that finds no answer at once.
+
+    Raises `RuntimeError` where there are too few of a kind.
+    """
+    kinds: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    for question in islice(new_questions(SHARED), _TRIED):
+        if all(len(questions) >= _KEPT for questions in kinds.values()):
+            return kinds
+        found = await base.search(question, groups=PUBLIC)
+        while found.degraded:
+            found = await base.search(question, groups=PUBLIC)
+        if found.small_talk:
+            continue
+        if not found.confident:
+            kinds[Kind.REWRITE].append(question)
+        elif has_versions(question):
+            kinds[Kind.GLOSSARY].append(question)
+        else:
+            kinds[Kind.PLAIN].append(question)
+    raise RuntimeError(f"too few questions: { {kind: len(kinds[kind]) for kind in kinds} }")
+
+
+def _digest() -> str:
+    """Of all that the kept knowledge base is made of: the documents, and what reads them."""
+    digest = hashlib.sha256()
+    files = (
+        *sorted(path for path in SHARED.glob("*/**/*") if path.suffix in (".md", ".pdf", ".jsonl")),
+        *sorted((ROOT / "app" / "retrieval").rglob("*.py")),
+        ROOT / "app" / "retrieval" / "glossary.tsv",
+        *(Path(__file__), Path(__file__).with_name("questions.py")),
+    )
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
