@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi import Body as RequestBody
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -11,6 +11,7 @@ from app.api.callers import needs
 from app.api.deps import GroupsDep, KnowledgeBaseDep
 from app.api.examples import SEARCH
 from app.api.schemas import Body, FiltersIn, LanguageCode, says_something
+from app.api.streaming import while_connected
 from app.api.strict_json import StrictJsonRoute
 from app.chat.service import DEFAULT_TOP_K
 from app.events import ChunkKind, Jurisdiction, Passage
@@ -76,15 +77,17 @@ class SearchOut(BaseModel):
 
 @router.post("/search")
 async def search(
+    request: Request,
     body: Annotated[SearchIn, RequestBody(openapi_examples=SEARCH)],
     knowledge_base: KnowledgeBaseDep,
     groups: GroupsDep,
 ) -> SearchOut:
     """Find passages by meaning and by words at once, in all languages."""
     translations = {str(code): text for code, text in body.translations.items()}
-    found = await knowledge_base.search(
-        body.query, body.top_k, body.filters.as_filters(), translations, groups=groups
-    )
+    with while_connected(request.receive):
+        found = await knowledge_base.search(
+            body.query, body.top_k, body.filters.as_filters(), translations, groups=groups
+        )
     return SearchOut(
         passages=[_passage(passage) for passage in found.passages],
         language=found.language,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from app.chat.prices import PRICE_LIST, priced_rows
-from app.errors import IndexNotReady, StorageFailed, VectorsUnavailable
+from app.errors import IndexNotReady, StorageFailed, TooMuchWaiting, VectorsUnavailable
 from app.events import Passage
 from app.llm.tools import Tool
 from app.retrieval.catalogue import Entry
@@ -112,6 +112,8 @@ class ServiceTools:
             return await tool(arguments)
         except msgspec.ValidationError as error:
             raise ToolFailed(f"wrong arguments: {error}") from error
+        except TooMuchWaiting as error:
+            raise ToolFailed(str(error)) from error
         except (IndexNotReady, StorageFailed, VectorsUnavailable) as error:
             raise ToolFailed("the knowledge base cannot be read at the moment") from error
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 from app.errors import VectorsUnavailable
+from app.limits import FairQueue, caller_name
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.exact import ExactIndex
 from app.retrieval.filters import Scope
@@ -29,8 +32,12 @@ _TRY_S = 2.0
 # Chroma's graph. Processor time of a question, ms: 3,333 0.18 and 1.4, 10,000 0.7, 20,000 2.4,
 # 33,333 4.7 and 1.8. The graph found 9,998 of 10,000 neighbours.
 EXACT_UP_TO = 15_000
-# One at a time in the embedder, one in the index; the others bound what may hang.
+# One at a time in the index; the others bound what may hang.
 _THREADS = 4
+_ROOM_CHARACTERS = 100_000
+"""Of questions that one caller has waiting: fifty of the longest, hundreds of usual ones."""
+_CALL_CHARACTERS = 100
+"""What a call of the embedder costs apart from its texts, as so many characters."""
 
 
 class Asked(NamedTuple):
@@ -56,6 +63,8 @@ class DenseSearch:
         self._vectors = QuestionVectors(embedder)
         self._small_talk = SmallTalk(embedder)
         self._exact = ExactIndex(store)
+        self._embedding = FairQueue("embedded", capacity=1, room=_ROOM_CHARACTERS)
+        self._embedded_at = time.monotonic()
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
         made_by = MadeBy.of(embedder)
         self._live = LiveIndex(settings, store, made_by, self._exact, self._executor)
@@ -96,6 +105,7 @@ class DenseSearch:
         self._closing.set()
         if self._follower.is_alive():
             self._follower.join()
+        self._embedding.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._live.close()
 
@@ -118,34 +128,44 @@ class DenseSearch:
     async def ask(self, question: Question, limit: int, scope: Scope) -> Asked:
         """What `rankings` needs of a question.
 
-        Raises `VectorsUnavailable`, at the time limit too.
+        Raises `VectorsUnavailable`, at the time limit too, and `TooMuchWaiting`.
         """
-
-        def blocking() -> Asked:
-            vector, by_language = self._vectors.of(question)
-            if self._small_talk.matches(vector):
-                return Asked(vector, small_talk=True)
-            self._exact.load()
-            asked = Asked(vector, by_language)
-            return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
-
         if not self._live.works:
             self._live.recover()
         try:
             if not self.waits(question, scope):
-                asked = blocking()
+                asked = self._asked(question, limit, scope)
             else:
                 async with asyncio.timeout(SEARCH_TIMEOUT_S):
+                    await self._embed(question)
                     loop = asyncio.get_running_loop()
+                    blocking = partial(self._asked, question, limit, scope)
                     asked = await loop.run_in_executor(self._executor, blocking)
         except TimeoutError as error:
-            self._search_failed = True
+            # Behind too many questions of one's own nothing has failed.
+            self._search_failed = time.monotonic() > self._embedded_at + SEARCH_TIMEOUT_S
             raise VectorsUnavailable(f"no answer within {SEARCH_TIMEOUT_S} s") from error
         except VectorsUnavailable:
             self._search_failed = True
             raise
         self._search_failed = False
         return asked
+
+    async def _embed(self, question: Question) -> None:
+        """Embed what is not remembered of a question, a slice at each of the caller's turns."""
+        caller = caller_name.get()
+        for texts in self._vectors.slices(question):
+            cost = _CALL_CHARACTERS + sum(map(len, texts))
+            await self._embedding.run(caller, cost, partial(self._vectors.embed, texts))
+            self._embedded_at = time.monotonic()
+
+    def _asked(self, question: Question, limit: int, scope: Scope) -> Asked:
+        vector, by_language = self._vectors.of(question)
+        if self._small_talk.matches(vector):
+            return Asked(vector, small_talk=True)
+        self._exact.load()
+        asked = Asked(vector, by_language)
+        return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
 
     def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
         """For each language at most `limit` chunks, nearest first."""

@@ -178,7 +178,8 @@ class KnowledgeBase:
         first 2,000 characters. `translations` holds the same question by
         language code: passages in that language are looked for with it. When the
         embedder or Chroma fails the result is `degraded`, not an error. Raises
-        `IndexNotReady`, and `StorageFailed`.
+        `IndexNotReady`, `StorageFailed`, and `TooMuchWaiting` where the caller's
+        earlier questions wait.
         """
         if not 1 <= top_k <= MAX_TOP_K:
             raise ValueError(f"top_k is {top_k}, expected 1 to {MAX_TOP_K}")
@@ -186,7 +187,7 @@ class KnowledgeBase:
         question = _plain(question)
         if not question:
             return SearchResult(())
-        plain = {code: text for code in translations if (text := _plain(translations[code]))}
+        plain = await self._useful(translations) if translations else {}
         language = await soon_question_language(question)
         scope = Scope(filters or SearchFilters(), groups)
         found = await self._hybrid.search(Question(question, language, plain), scope, top_k)
@@ -197,6 +198,12 @@ class KnowledgeBase:
             degraded=found.degraded,
             confident=found.confident,
         )
+
+    async def _useful(self, translations: Mapping[str, str]) -> dict[str, str]:
+        """Those into languages that there are documents in: the others cost and find nothing."""
+        known = await asyncio.to_thread(self._store.documents.languages)
+        plain = {code: _plain(text) for code, text in translations.items() if code in known}
+        return {code: text for code, text in plain.items() if text}
 
     async def sections(self, passages: Sequence[Passage]) -> dict[int, Section]:
         """The whole section round each passage that is only a part of one, by its place."""

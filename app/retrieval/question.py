@@ -63,8 +63,11 @@ class Question:
     @cached_property
     def translated(self) -> dict[str, str]:
         """Its translations into other languages than its own."""
-        others = self.translations.items()
-        return {language: text for language, text in others if language != self.language}
+        return {
+            language: text
+            for language, text in self.translations.items()
+            if language != self.language and text != self.text
+        }
 
     @property
     def _names(self) -> str:

@@ -48,15 +48,17 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 class CountingEmbedder:
-    """The real one, which tells how many passages it embedded."""
+    """The real one, which tells how many passages it embedded, and which questions."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self.name = embedder.name
         self.dimension = embedder.dimension
         self.passages = 0
+        self.queries: list[str] = []
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        self.queries += texts
         return self._embedder.embed_queries(texts)
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:

@@ -299,3 +299,15 @@ async def test_a_translation_finds_what_the_question_does_not(
         await knowledge_base.wait_ready(120)
         found = await knowledge_base.search(question, translations=translations, groups=EVERYONE)
     assert found.passages[0].document_id == "id/nominee"
+
+
+async def test_translations_into_languages_without_documents_are_not_embedded(
+    settings: Settings, embedder: E5Embedder
+) -> None:
+    counting = CountingEmbedder(embedder)
+    translations = {"en": "How long may one stay?", "fr": "Combien de temps?", "de": "Wie lange?"}
+    async with KnowledgeBase.open(settings, counting) as knowledge_base:
+        await knowledge_base.wait_ready(120)
+        counting.queries.clear()
+        await knowledge_base.search("Quanto?", translations=translations, groups=EVERYONE)
+    assert set(counting.queries) == {"Quanto?", "How long may one stay?"}

@@ -82,3 +82,12 @@ def test_a_translation_of_a_question_in_no_known_language_stands_alone() -> None
     vectors = QuestionVectors(MadeUpEmbedder())
     found = vectors.of(Question("?", None, {"en": "b"})).by_language
     assert (found["en"] == vectors.of(asked("b")).own).all()
+
+
+def test_long_versions_are_embedded_one_by_one_and_short_ones_together() -> None:
+    vectors = QuestionVectors(BatchNotingEmbedder())
+    long = [letter * 1_990 for letter in "xyz"]
+    assert vectors.slices(asked("a", en="b", id="a")) == [["a", "b"]]
+    assert vectors.slices(asked(long[0], en=long[1], id=long[2])) == [[text] for text in long]
+    vectors.embed(["a"])
+    assert vectors.slices(asked("a", en="b")) == [["b"]]
