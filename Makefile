@@ -9,7 +9,7 @@ export UV_COMPILE_BYTECODE := 1
 AUDITED := requirements-dev.lock requirements-uv.lock
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off
 
-.PHONY: help run test check format eval eval-documents soak bench bench-quick bench-peers audit \
+.PHONY: help run test test-all check format eval eval-documents soak bench bench-quick bench-peers audit \
 	audit-where-reached sbom vectors lock
 
 help: ## List the commands
@@ -18,7 +18,12 @@ help: ## List the commands
 run: .venv/run ## Serve on port 8080, indexing the bundled knowledge at the first start
 	$(BIN)/zantara serve
 
-test: .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/bin/redis-server .venv/clients ## Run all tests: no key, no network
+TESTED_WITH := .venv/dev .venv/bin/promtool .venv/bin/chromium .venv/bin/redis-server .venv/clients
+
+test: $(TESTED_WITH) ## Run the tests but for the slow ones: no key, no network
+	$(BIN)/pytest -m "not slow"
+
+test-all: $(TESTED_WITH) ## Run all tests: the image, made-up requests, kills, full disks, supply chain too
 	$(BIN)/pytest
 
 check: .venv/dev .venv/scanned ## Lint, types, import directions, shell scripts, secrets, advisories

@@ -12,6 +12,8 @@ import pytest
 from app.settings import ROOT
 from tests.deploy import image
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = ROOT / "Dockerfile"
 STAGES = image.parse(DOCKERFILE.read_text())
 

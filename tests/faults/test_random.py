@@ -20,7 +20,7 @@ from tests.faults.conftest import QUESTION, noting, outcomes, router
 from tests.faults.matrix import MATRIX, Fault, Models
 from tests.upstream import Step, Upstream, Wire, haiku_says, llama_says
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 TURNS = 1000
 AT_ONCE = 16

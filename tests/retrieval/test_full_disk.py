@@ -15,7 +15,7 @@ from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, VISA, MadeUpEmbedder, write
 
-pytestmark = pytest.mark.real_index_process
+pytestmark = [pytest.mark.real_index_process, pytest.mark.slow]
 
 QUESTION = "How long may a tourist stay?"
 MEGABYTE = 1024**2

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from scripts.kill_ingest import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_was_reported_as_indexed_is_found_after_a_kill(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from scripts.benchmark_report import (
 )  # fmt: skip
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
+pytestmark = pytest.mark.slow
+
 
 def call(question: str, ai: str, ttft_ms: float | None, outcome: str = "success") -> Call:
     return Call(

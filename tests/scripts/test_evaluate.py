@@ -36,6 +36,8 @@ from scripts.evaluation.vector_cache import CachingEmbedder
 from tests.service import settings_for
 from tests.shared import corpus, evaluation
 
+pytestmark = pytest.mark.slow
+
 DISTRACTORS = 12
 EMBEDDED = (
     "guides/e28a-investor-kitas-guide-2025.md",

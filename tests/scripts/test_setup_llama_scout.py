@@ -19,6 +19,8 @@ from tests.conftest import Serving
 from tests.service import running, settings_for
 from tests.upstream import Step, Upstream, haiku_says, llama_says, llama_usage, status
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = str(ROOT / "scripts" / "setup-llama-scout.sh")
 KEY = "sk-or-v1-planted-0123456789"
 WAIT_S = 30

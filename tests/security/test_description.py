@@ -7,8 +7,12 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.test_cli import ZANTARA, environment, free_port, served
 from tests.upstream import Upstream, haiku_says, llama_says
+
+pytestmark = pytest.mark.slow
 
 KEY = "zantara-key-for-the-test"
 WITHOUT_LIMITS = {

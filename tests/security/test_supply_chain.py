@@ -21,6 +21,8 @@ import trustme
 from app.settings import ROOT
 from scripts.sbom import LICENCES, SBOM, parts
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 LOCKS = sorted(ROOT.glob("requirements*.lock"))
 INSTALLERS = {
