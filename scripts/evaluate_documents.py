@@ -36,7 +36,7 @@ def wrong(name: str, content: bytes, reader: Reader, judge: Judge) -> list[str]:
     text = loaded.text[loaded.body_start :]
     if findings.faults:
         return [f"{fault}: {findings.faults}" for fault in judge(name, text, False, [])]
-    remarks = findings.remarks
+    remarks = prepared.warnings
     told = (loaded.title, loaded.language, loaded.effective_date)
     return judge(name, text, True, remarks, *told) + _bare_passages(prepared)
 

@@ -19,6 +19,11 @@ def evaluation(name: str) -> Path:
     return _there("eval", name)
 
 
+def documents(name: str) -> Path:
+    """A file that is hard to read."""
+    return _there("documents", name)
+
+
 def _there(folder: str, name: str) -> Path:
     path = _SHARED / folder / name
     if not path.exists():

@@ -1,30 +1,42 @@
-"""What a Markdown or text file says of itself, in YAML between two `---` lines at its top."""
+"""What a Markdown or text file says of itself, in YAML or TOML at its top.
+
+One bad field costs that field: what cannot be understood is a warning.
+"""
 
 import re
+import tomllib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-import frontmatter
 import yaml
-from frontmatter.default_handlers import YAMLHandler
 
-from app.errors import DocumentRejected
+from app.retrieval.dates import written_date
+from app.retrieval.language import named_language
+from app.retrieval.warnings import DocumentWarning
 
-_BLOCK = re.compile(r"---[ \t]*\n(?=[A-Za-z_]+[ \t]*:).{0,16000}?\n---[ \t]*(?:\n|\Z)", re.S)
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_YAML = re.compile(
+    r"\s*---[ \t]*\n(?P<block>.{0,16000}?)\n?^(?:---|\.\.\.)[ \t]*(?:\n|\Z)",
+    re.S | re.M,
+)
+_TOML = re.compile(r"\s*\+\+\+[ \t]*\n(?P<block>.{0,16000}?)\n?^\+\+\+[ \t]*(?:\n|\Z)", re.S | re.M)
+_FIELD = re.compile(r"(?P<key>[^\W\d][\w \t-]{0,40}?)[ \t]*[:=][ \t]*(?P<value>.*)")
 _NOTHING = ("", "~", "null")
+_PLACE = "front matter"
 
-
-class _AsWritten(YAMLHandler):
-    """Every value as the text that it is.
-
-    What YAML would make of it is hostile: mappings merged into mappings fill any memory from
-    five hundred characters, and numbers have no bound.
-    """
-
-    def load(self, fm: str, **_: Any) -> Any:
-        return super().load(fm, Loader=yaml.CBaseLoader)
+_FIELDS = {
+    "title": ("title", "titolo", "judul"),
+    "language": ("language", "lang", "locale", "lingua", "bahasa"),
+    "uri": ("uri", "url", "canonical_url", "permalink", "link"),
+    "source": ("source", "fonte", "sumber"),
+    "effective_date": ("effective_date", "effective", "effective_from"),
+    "checked": ("checked", "last_checked", "verified"),
+    "supersedes": ("supersedes",),
+}
+_OTHER_FIELDS = (
+    "tags aliases created updated modified date author authors draft description categories "
+    "keywords slug layout publish published weight type id summary cssclass"
+)
+_KNOWN = frozenset([*_OTHER_FIELDS.split(), *(n for names in _FIELDS.values() for n in names)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,64 +54,117 @@ class FrontMatter:
     effective_date: str | None = None
     checked: str | None = None
     supersedes: str | None = None
+    warnings: tuple[DocumentWarning, ...] = ()
 
 
 def read(text: str) -> FrontMatter:
-    """An empty one when the text has none. Raises `DocumentRejected` when it is wrong."""
-    block = _BLOCK.match(text)
+    """The text's front matter; an empty one when it has none."""
+    yaml_block, toml_block = _YAML.match(text), _TOML.match(text)
+    block = toml_block or yaml_block
     if not block:
         return FrontMatter()
-    metadata = _metadata(block.group())
+    fields = _Fields()
+    parsed = _parsed_toml(block["block"]) if toml_block else _parsed_yaml(block["block"])
+    if parsed is None:
+        parsed = _by_line(block["block"])
+        # A rule above a text that is no front matter.
+        if not parsed.keys() & _KNOWN:
+            return FrontMatter()
+        fields.warn(f"is not valid {'TOML' if toml_block else 'YAML'}: read line by line")
+    if not parsed:
+        return FrontMatter()
+    fields.values = parsed
     return FrontMatter(
         length=block.end(),
-        title=_string(metadata, "title"),
-        language=_language(metadata),
-        uri=_uri(metadata),
-        source=_string(metadata, "source"),
-        effective_date=_date(metadata, "effective_date"),
-        checked=_date(metadata, "checked"),
-        supersedes=_string(metadata, "supersedes"),
+        title=fields.line("title"),
+        language=fields.language(),
+        uri=fields.uri(),
+        source=fields.line("source"),
+        effective_date=fields.date("effective_date"),
+        checked=fields.date("checked"),
+        supersedes=fields.line("supersedes"),
+        warnings=tuple(fields.warnings),
     )
 
 
-def _metadata(front_matter: str) -> dict[str, Any]:
+class _Fields:
+    """The fields under their normalised names, and what could not be understood of them."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.warnings: list[DocumentWarning] = []
+
+    def warn(self, detail: str) -> None:
+        self.warnings.append(DocumentWarning("metadata", detail, _PLACE))
+
+    def _lines(self, field: str) -> list[str]:
+        lines = []
+        for name in _FIELDS[field]:
+            value = self.values.get(name, "")
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            if not isinstance(value, str):
+                self.warn(f"{name} is not a text")
+                continue
+            # One line, so that it can stand in a prompt and in a log.
+            line = " ".join(value.split())
+            if line not in _NOTHING:
+                lines.append(line)
+        return lines
+
+    def line(self, field: str) -> str | None:
+        return next(iter(self._lines(field)), None)
+
+    def language(self) -> str | None:
+        lines = self._lines("language")
+        found = next(filter(None, map(named_language, lines)), None)
+        if lines and not found:
+            self.warn(f"{lines[0][:40]!r} is not a language such as en, it or id")
+        return found
+
+    def uri(self) -> str | None:
+        lines = self._lines("uri")
+        found = next((line for line in lines if line.startswith(("https://", "http://"))), None)
+        if not found and self.values.get("uri") in lines:
+            self.warn("uri does not start with https:// or http://")
+        return found
+
+    def date(self, field: str) -> str | None:
+        line = self.line(field)
+        found = written_date(line) if line else None
+        if line and not found:
+            self.warn(f"{field} {line[:40]!r} is not a date like 2025-06-30")
+        return found
+
+
+def _key(name: object) -> str:
+    return re.sub(r"[\s-]+", "_", str(name).strip().casefold())
+
+
+def _parsed_yaml(block: str) -> dict[str, Any] | None:
+    # Tabs are no indentation in YAML; every value is the text that it is, since what YAML would
+    # make of it is hostile: merged mappings fill any memory, and numbers have no bound.
     try:
-        metadata, _ = frontmatter.parse(front_matter, handler=_AsWritten())
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = str(error).replace("\n", " ")
-        raise DocumentRejected(f"front matter is not YAML: {reason:.200}") from error
-    return metadata
-
-
-def _string(metadata: dict[str, Any], key: str) -> str | None:
-    value = metadata.get(key, "")
-    if not isinstance(value, str):
-        raise DocumentRejected(f"front matter: {key} is not a text")
-    # One line, so that it can stand in a prompt and in a log.
-    line = " ".join(value.split())
-    return None if line in _NOTHING else line
-
-
-def _language(metadata: dict[str, Any]) -> str | None:
-    language = _string(metadata, "language")
-    if language is None:
+        parsed = yaml.load(block.replace("\t", "  "), Loader=yaml.CBaseLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError):
         return None
-    match = _LANGUAGE.match(language.lower())
-    if not match:
-        raise DocumentRejected("front matter: language is not a code such as en, it or id")
-    return match.group()
+    if not isinstance(parsed, dict):
+        return None
+    return {_key(name): value for name, value in parsed.items()}
 
 
-def _uri(metadata: dict[str, Any]) -> str | None:
-    uri = _string(metadata, "uri")
-    if uri and not uri.startswith(("https://", "http://")):
-        raise DocumentRejected("front matter: uri does not start with https:// or http://")
-    return uri
-
-
-def _date(metadata: dict[str, Any], key: str) -> str | None:
-    written = _string(metadata, key)
+def _parsed_toml(block: str) -> dict[str, Any] | None:
     try:
-        return written and datetime.fromisoformat(written).date().isoformat()
-    except ValueError as error:
-        raise DocumentRejected(f"front matter: {key} is not a date like 2025-06-30") from error
+        parsed = tomllib.loads(block, parse_float=str)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return None
+    kept = (str, list, dict)
+    return {_key(n): v if isinstance(v, kept) else str(v) for n, v in parsed.items()}
+
+
+def _by_line(block: str) -> dict[str, Any]:
+    """Each line that reads `key: value`, for a block that is not well-formed."""
+    fields = (
+        _FIELD.fullmatch(line) for line in block.split("\n") if not line.startswith((" ", "\t"))
+    )
+    return {_key(m["key"]): m["value"].strip().strip("\"'") for m in fields if m}

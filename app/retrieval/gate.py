@@ -1,6 +1,6 @@
 """The gate at the door: what is wrong with a text that could be read.
 
-A fault refuses a file unless it is forced; a remark is stored with the document.
+A fault refuses a file unless it is forced; a warning is stored with the document.
 """
 
 import re
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from app.events import Jurisdiction
 from app.retrieval import personal_data, regulations
+from app.retrieval.error_pages import error_page
 from app.retrieval.extractors.formats import Format
 from app.retrieval.fingerprints import Fingerprint, fingerprint
 from app.retrieval.loaders import LoadedFile
+from app.retrieval.warnings import DocumentWarning
 
 # Behind a statute's articles stand its explanations, most of which say that an article is
 # clear enough. Where that begins early there are no articles before it.
@@ -20,20 +22,15 @@ _MIN_CLEAR_ENOUGH = 3
 _EARLY = 0.3
 _HEAD_CHARACTERS = 1_000
 
-_ERROR_PAGE = re.compile(
-    r"\b(?:40[0-9]|50[0-9])\b|not found|access denied|forbidden|bad gateway|unavailable"
-    r"|just a moment|tidak ditemukan|non trovata",
-    re.I,
-)
-_ERROR_PAGE_CHARACTERS = 1_500
+_PAGES = (Format.HTML, Format.MARKDOWN, Format.TEXT)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`faults` refuse the file unless forced, `remarks` are kept with it; a line each."""
+    """`faults` refuse the file unless forced, a line each; `warnings` are kept with it."""
 
     faults: tuple[str, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[DocumentWarning, ...]
     is_explanation: bool
     jurisdiction: Jurisdiction | None
     fingerprint: Fingerprint
@@ -45,7 +42,7 @@ def examine(loaded: LoadedFile, name: str) -> Findings:
     is_explanation = _is_explanation(text)
     return Findings(
         faults=tuple(_faults(loaded, text, name)),
-        remarks=tuple(_remarks(text, is_explanation)),
+        warnings=tuple(_warnings(text, is_explanation)),
         is_explanation=is_explanation,
         jurisdiction=regulations.jurisdiction(text),
         fingerprint=fingerprint(text),
@@ -59,16 +56,17 @@ def _faults(loaded: LoadedFile, text: str, name: str) -> list[str]:
     ]
     if contradiction := regulations.contradiction(name, loaded.title, text):
         faults.append(contradiction)
-    if loaded.file_format is Format.HTML and _is_error_page(loaded.title, text):
-        faults.append(f"is an error page: {loaded.title:.80}")
+    words = error_page(loaded.title, text) if loaded.file_format in _PAGES else None
+    if words:
+        faults.append(f"is an error or log-in page, which says nothing but: {words}")
     return faults
 
 
-def _remarks(text: str, is_explanation: bool) -> list[str]:
-    remarks = [f"holds {kind}" for kind in personal_data.account_numbers(text)]
+def _warnings(text: str, is_explanation: bool) -> list[DocumentWarning]:
+    details = [f"holds {kind}" for kind in personal_data.account_numbers(text)]
     if is_explanation:
-        remarks.append("is the explanation of a regulation without its articles")
-    return remarks
+        details.append("is the explanation of a regulation without its articles")
+    return [DocumentWarning("content", detail) for detail in details]
 
 
 def _is_explanation(text: str) -> bool:
@@ -76,7 +74,3 @@ def _is_explanation(text: str) -> bool:
     if len(clear) < _MIN_CLEAR_ENOUGH:
         return False
     return clear[0] < _EARLY * len(text) or bool(_EXPLANATION.search(text[:_HEAD_CHARACTERS]))
-
-
-def _is_error_page(title: str, text: str) -> bool:
-    return len(text) < _ERROR_PAGE_CHARACTERS and bool(_ERROR_PAGE.search(f"{title}\n{text[:300]}"))

@@ -153,7 +153,7 @@ class Ingester:
     ) -> tuple[str, ...]:
         """The marks of a file that may pass. Raises `DocumentRejected` for one that may not."""
         findings = prepared.findings
-        faults, remarks = list(findings.faults), list(findings.remarks)
+        faults, remarks = list(findings.faults), list(map(str, prepared.warnings))
         predecessor = options.supersedes or prepared.loaded.supersedes
         if predecessor and self._store.is_superseded_by(document_id, predecessor):
             # Forced, neither would be found any more.

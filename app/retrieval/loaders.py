@@ -9,14 +9,18 @@ from app.retrieval import front_matter
 from app.retrieval.chunking import first_heading
 from app.retrieval.extractors import extract
 from app.retrieval.extractors.formats import Format, format_of
+from app.retrieval.extractors.normalisation import with_whole_words
+from app.retrieval.extractors.plain import visible_markdown
+from app.retrieval.front_matter import FrontMatter
 from app.retrieval.language import document_language
 from app.retrieval.options import IngestOptions
+from app.retrieval.warnings import DocumentWarning
 
 MAX_BYTES = 20 * 1024 * 1024
 
 # A part of every content hash: raise it when loading or chunking changes, and the
 # next ingest replaces what the old code made. Vectors of unchanged chunks are kept.
-_PIPELINE = b"5"
+_PIPELINE = b"6"
 
 _MAX_TITLE = 300
 
@@ -40,6 +44,7 @@ class LoadedFile:
     checked: str | None
     supersedes: str | None = None
     pages: tuple[int, ...] = ()
+    warnings: tuple[DocumentWarning, ...] = ()
 
 
 def read_file(path: Path) -> bytes:
@@ -68,9 +73,12 @@ def parse(content: bytes, name: str, *, force: bool = False) -> LoadedFile:
     file_format = format_of(content, name, force=force)
     extracted = extract(content, file_format)
     text = extracted.text
-    has_front_matter = file_format in (Format.MARKDOWN, Format.TEXT)
-    declared = front_matter.read(text) if has_front_matter else front_matter.FrontMatter()
-    body = text[declared.length :]
+    is_plain = file_format in (Format.MARKDOWN, Format.TEXT)
+    declared = front_matter.read(text) if is_plain else FrontMatter()
+    body, warnings = text[declared.length :], extracted.warnings + declared.warnings
+    if is_plain:
+        body, hidden = _visible(body, file_format)
+        text, warnings = text[: declared.length] + body, warnings + hidden
     if not body.strip():
         raise DocumentRejected("is empty")
     heading = first_heading(body) if extracted.is_markdown else None
@@ -90,4 +98,12 @@ def parse(content: bytes, name: str, *, force: bool = False) -> LoadedFile:
         checked=declared.checked,
         supersedes=declared.supersedes,
         pages=extracted.pages,
+        warnings=warnings,
     )
+
+
+def _visible(body: str, file_format: Format) -> tuple[str, tuple[DocumentWarning, ...]]:
+    warnings: tuple[DocumentWarning, ...] = ()
+    if file_format is Format.MARKDOWN:
+        body, warnings = visible_markdown(body)
+    return with_whole_words(body), warnings

@@ -25,6 +25,12 @@ _PASSPORT = re.compile(
     re.I,
 )
 _CARD_NUMBER = re.compile(r"4|5[1-5]|2[2-7]")
+# One number in ten passes a card's checksum: the word before it tells what it is.
+_CARD_WORD = re.compile(
+    r"\b(?:cards?|kartu|carta|carte|visa|mastercard|amex|pan|kredit|debit[o]?|credito|cvv|cvc)\b",
+    re.I,
+)
+_LABEL_CHARACTERS = 60
 
 
 def identity_numbers(text: str) -> list[str]:
@@ -33,7 +39,7 @@ def identity_numbers(text: str) -> list[str]:
         "a passport's number": _any(_PASSPORT, text) or _any(_MACHINE_READABLE, text),
         "an Indonesian identity number (NIK)": _any(_SIXTEEN_DIGITS, text, is_nik),
         "an Italian codice fiscale": _any(_CODICE_FISCALE, text, is_codice_fiscale),
-        "a payment card's number": _any(_SIXTEEN_DIGITS, text, _is_card),
+        "a payment card's number": _holds_card(text),
     }
     return [kind for kind, found in kinds.items() if found]
 
@@ -51,6 +57,14 @@ def _any(
     pattern: re.Pattern[str], text: str, is_valid: Callable[[str], bool] = lambda _: True
 ) -> bool:
     return any(is_valid(match[0]) for match in pattern.finditer(text))
+
+
+def _holds_card(text: str) -> bool:
+    return any(
+        _is_card(match[0])
+        and _CARD_WORD.search(text[max(0, match.start() - _LABEL_CHARACTERS) : match.end() + 20])
+        for match in _SIXTEEN_DIGITS.finditer(text)
+    )
 
 
 def _is_card(number: str) -> bool:

@@ -8,6 +8,7 @@ from app.retrieval import gate, loaders
 from app.retrieval.chunking import Chunk, chunk_markdown, chunk_text
 from app.retrieval.gate import Findings
 from app.retrieval.loaders import LoadedFile
+from app.retrieval.warnings import DocumentWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,11 @@ class Prepared:
     loaded: LoadedFile
     chunks: list[Chunk]
     findings: Findings
+
+    @property
+    def warnings(self) -> tuple[DocumentWarning, ...]:
+        """What was not read as it is written, and what the gate remarks on."""
+        return self.loaded.warnings + self.findings.warnings
 
 
 def prepare(content: bytes, name: str, *, force: bool = False) -> Prepared:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from app.errors import DocumentRejected
-from app.retrieval.language import document_language
+from app.retrieval.language import load_models
 from app.retrieval.preparation import prepare
 from app.retrieval.reader import Reply, Request, receive, send
 
@@ -19,7 +19,7 @@ def main() -> None:
     cpu_s, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
     with suppress(ValueError):  # macOS knows no such limit
         _bound(resource.RLIMIT_AS, memory_bytes)
-    document_language("")  # unpacks its model into a file, the only one that is ever written
+    load_models()  # unpacks its model into a file, the only one that is ever written
     _bound(resource.RLIMIT_FSIZE, 0)
     # Whatever a library prints must not stand among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

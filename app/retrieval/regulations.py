@@ -64,12 +64,15 @@ class Citation:
 def contradiction(name: str, title: str, text: str) -> str | None:
     """What a text declared as one regulation is instead; None when nothing contradicts.
 
-    A file's name and its title declare it, its own heading says what it is.
+    A file's name and its title declare it, its own heading says what it is. Where they name
+    several, one that amends or compares them is among them.
     """
     head = text[:_HEAD_CHARACTERS]
-    headings = [m for m in _HEADING.finditer(head) if not _is_amended(head, m.start())]
+    headings = [m for m in _HEADING.finditer(head) if _is_own(head, m.start())]
     called = (PurePath(name).stem, title[:_TITLE_CHARACTERS])
     declared = [_citation(match) for text in called for match in _DECLARED.finditer(text)]
+    if any(_citation(heading) in declared for heading in headings):
+        return None
     # A consolidated text is headed by the law it amends and names its own below.
     named = {_citation(match) for match in _NUMBER_AND_YEAR.finditer(head)}
     wrong = next((citation for citation in declared if citation not in named), None)
@@ -94,10 +97,15 @@ def jurisdiction(text: str) -> Jurisdiction | None:
     return "regional"
 
 
-def _is_amended(text: str, heading: int) -> bool:
-    """Whether the heading is that of the law which the text amends."""
-    before = text[max(0, heading - 40) : heading].split()
-    return before[-1:] == ["ATAS"] and before[-2:] != ["PENJELASAN", "ATAS"]
+def _is_own(text: str, heading: int) -> bool:
+    """Whether the heading is the text's own, not that of a law which it amends or quotes."""
+    before = text[max(0, heading - 40) : heading]
+    words = before.split()
+    if words[-1:] == ["ATAS"]:
+        return words[-2:] == ["PENJELASAN", "ATAS"]
+    # A heading follows capitals or nothing: a colon or small letters lead to a quotation.
+    line = before.rsplit("\n", 1)[-1].strip()
+    return not line.endswith((":", "“", '"', "«")) and not re.search(r"[a-z]{3,}\W*$", line)
 
 
 def _citation(match: re.Match[str]) -> Citation:

@@ -37,7 +37,7 @@ async def test_what_is_sound_is_indexed_and_each_other_file_is_one_line(
     assert {Path(line.path).name: line.text.partition(":")[0] for line in summary.rejected} == {
         "empty.md": "is empty",
         "html-named.pdf": "is HTML, not PDF as its name says",
-        "noise.txt": "is not UTF-8 text (byte 0)",
+        "noise.txt": "holds binary data",
         "pdf-named.md": "is PDF, not Markdown as its name says",
         "rtf-named.md": "is RTF, which cannot be read",
         "sintesi-copy.md": (

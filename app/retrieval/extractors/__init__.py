@@ -1,16 +1,21 @@
 """File formats into text, each through the library that knows it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted
 from app.retrieval.extractors.formats import Format
+from app.retrieval.extractors.normalisation import normalised, repaired
 
 
 def extract(content: bytes, file_format: Format) -> Extracted:
     """The text of a file. Raises `DocumentRejected`, and on hostile bytes whatever the
     format's library raises."""
     extracted = _extractor(file_format)(content)
+    if not extracted.pages:
+        text, warnings = repaired(normalised(extracted.text))
+        extracted = replace(extracted, text=text, warnings=extracted.warnings + warnings)
     if len(extracted.text) > MAX_CHARACTERS:
         raise DocumentRejected(f"holds more than {MAX_CHARACTERS // 10**6} million characters")
     return extracted
@@ -23,10 +28,14 @@ def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
             from app.retrieval.extractors import plain
 
             return plain.extract_markdown if file_format is Format.MARKDOWN else plain.extract_text
-        case Format.HTML:
+        case Format.HTML | Format.MHTML:
             from app.retrieval.extractors import html
 
             return html.extract
+        case Format.EML:
+            from app.retrieval.extractors import messages
+
+            return messages.extract
         case Format.PDF:
             from app.retrieval.extractors import pdf
 

@@ -23,20 +23,32 @@ class Format(StrEnum):
     CSV = "CSV"
     JSON = "JSON"
     JSONL = "JSON lines"
+    MHTML = "MHTML"
+    EML = "an e-mail"
 
 
 SUFFIXES = {
     ".md": Format.MARKDOWN,
     ".txt": Format.TEXT,
+    ".markdown": Format.MARKDOWN,
+    ".mdx": Format.MARKDOWN,
     ".html": Format.HTML,
     ".htm": Format.HTML,
+    ".xhtml": Format.HTML,
+    ".mhtml": Format.MHTML,
+    ".mht": Format.MHTML,
     ".pdf": Format.PDF,
     ".docx": Format.DOCX,
     ".csv": Format.CSV,
     ".tsv": Format.CSV,
     ".json": Format.JSON,
+    ".geojson": Format.JSON,
     ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".eml": Format.EML,
 }
+# What a browser saves under either name.
+_PAGES = (Format.HTML, Format.MHTML)
 
 _HEAD = 1024
 _OLE = b"\xd0\xcf\x11\xe0"
@@ -72,6 +84,8 @@ def format_of(content: bytes, name: str, *, force: bool = False) -> Format:
     found = _found_format(content)
     if found is None and named in (Format.PDF, Format.DOCX):
         raise DocumentRejected(f"is not {named}, as its name says: it is damaged or something else")
+    if found in _PAGES and named in _PAGES:
+        return found
     if found is None or found is named or force:
         return found or named
     raise DocumentRejected(
@@ -91,6 +105,8 @@ def _found_format(content: bytes) -> Format | None:
         return _format_of_archive(content)
     if start.startswith(_HTML):
         return Format.HTML
+    if b"multipart/related" in head and start.startswith((b"from: <saved", b"mime-version:")):
+        return Format.MHTML
     return Format.PDF if b"%pdf-" in head else None
 
 

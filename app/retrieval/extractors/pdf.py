@@ -4,7 +4,8 @@ import pypdfium2  # type: ignore[import-untyped]  # the package ships no types
 from pypdfium2.raw import FPDF_ERR_PASSWORD  # type: ignore[import-untyped]
 
 from app.errors import DocumentRejected
-from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted, normalised
+from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted
+from app.retrieval.extractors.normalisation import normalised
 
 MAX_PAGES = 5_000
 """The longest statute with its annexes has some 2,000."""

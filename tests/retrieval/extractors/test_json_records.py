@@ -44,9 +44,10 @@ def test_one_object_is_one_record_and_nameless_ones_are_numbered() -> None:
 
 
 def test_numbers_stay_as_they_are_written() -> None:
-    digits = "9" * 5_000
+    digits = "9" * 700
     text = extract(f'{{"a": 0.10, "b": {digits}, "c": NaN}}'.encode(), Format.JSON).text
     assert text == f"a: 0.10\nb: {digits}\nc: NaN\n"
+    assert extract(f'{{"a": {"9" * 5_000}}}'.encode(), Format.JSON).text.count("9") == 5_000
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_separator_is_what_cuts_the_rows_alike() -> None:
 def test_a_title_above_the_names_does_not_hide_the_cells() -> None:
     rows = 'Listino\nVoce;"Prezzo, IVA"\nVisto;"1.000"\n'
     assert extract(rows.encode(), Format.CSV).text == (
-        "Listino: Voce\nPrezzo, IVA\n\nListino: Visto\n1.000\n"
+        "Listino\n\nVoce: Visto\nPrezzo, IVA: 1.000\n"
     )
 
 
