@@ -65,6 +65,15 @@ class Victim:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def wait_idle(self, limit_s: float = 30.0) -> None:
+        """Wait until what is loaded after the start is there."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            spent = self.processor_s()
+            time.sleep(0.5)
+            if self.processor_s() - spent < 0.05:
+                return
+
     @contextmanager
     def watched(self) -> Iterator[Watched]:
         """Asks for `/health` again and again; what was seen is complete after the block."""
@@ -105,6 +114,12 @@ def answered(connection: socket.socket) -> bytes:
         while piece := connection.recv(65536):
             found += piece
     return bytes(found)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 class MemoryLimit:
@@ -159,7 +174,9 @@ def victim(env: dict[str, str], log: Path, command: tuple[str, ...] = ()) -> Ite
         try:
             _wait_until_ready(process, port, log)
             limit.hold(process.pid)
-            yield Victim(port, process.pid)
+            running = Victim(port, process.pid)
+            running.wait_idle()
+            yield running
         finally:
             process.terminate()
             try:

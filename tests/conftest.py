@@ -20,6 +20,7 @@ from hypothesis import settings as hypothesis_settings
 import app.llm.haiku  # noqa: F401  # loaded late by the service: not within a test's limits
 from app.retrieval import index_keeper
 from app.retrieval.knowledge_base import KnowledgeBase
+from tests.attacking import Victim, free_port, victim
 from tests.index_here import IndexHere
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
@@ -91,6 +92,19 @@ def indexed_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data_dir(indexed_dir: Path, tmp_path: Path) -> Path:
     """A data directory of this test's own, with the bundled knowledge indexed."""
     return shutil.copytree(indexed_dir, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def attacked(indexed_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """A `zantara serve` in a gigabyte, without models, for tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("attacked")
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.endswith("_PROXY")},
+        "DATA_DIR": str(shutil.copytree(indexed_dir, folder / "data")),
+        "PORT": str(free_port()),
+    }
+    with victim(env, folder / "log") as running:
+        yield running
 
 
 @pytest.fixture

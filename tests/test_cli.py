@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from app.document_commands import PARTLY_DONE
+from tests.attacking import free_port as free_port
 from tests.service import stream_chat, text_of, until_ready
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
@@ -65,12 +66,6 @@ async def served(
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def test_serve_logs_the_guides_lines_with_the_request_id_and_nothing_secret(

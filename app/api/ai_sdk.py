@@ -59,7 +59,9 @@ class UIMessage(BaseModel):
     role: Literal["user", "assistant"] = Field(
         description="Who speaks. System turns are the service's own and are refused."
     )
-    parts: list[UIPart] = Field(max_length=MAX_PARTS, description="What the message is made of.")
+    parts: list[UIPart] = Field(
+        fail_fast=True, max_length=MAX_PARTS, description="What the message is made of."
+    )
 
     @property
     def text(self) -> str:
@@ -79,7 +81,10 @@ class UIChatIn(TurnOptions):
     model_config = ConfigDict(extra="ignore")
 
     messages: list[UIMessage] = Field(
-        min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
+        fail_fast=True,
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        description="The last is the question.",
     )
     id: str | None = Field(default=None, description="The chat's; nothing is kept under it.")
     trigger: Literal["submit-message", "regenerate-message"] | None = Field(

@@ -16,14 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from app.api.files import MAX_FILE_BYTES, MAX_FILES
+from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, is_form
 from app.api.strict_json import StrictJsonRoute
 from app.chat.service_tools import TOOL_NAMES
 from app.errors import MediaRejected
 
-FORM: Final = "multipart/form-data"
 JSON_ALONE: Final = ("messages", "filters", "continue_from")
 """The fields that a form has no words for, or no use."""
-_MAX_FIELDS: Final = 30
 _UNKNOWN: Final = "application/octet-stream"
 
 
@@ -35,15 +34,16 @@ class FormOrJsonRoute(StrictJsonRoute):
         handler = super().get_route_handler()
 
         async def either(request: Request) -> Response:
-            is_form = request.headers.get("content-type", "").lower().startswith(FORM)
-            return await handler(await _as_json(request) if is_form else request)
+            return await handler(await _as_json(request) if is_form(request) else request)
 
         return either
 
 
 async def _as_json(request: Request) -> Request:
     """The request as JSON. Raises `MediaRejected`, and a 400 for what is no form."""
-    async with request.form(max_files=MAX_FILES, max_fields=_MAX_FIELDS) as form:
+    async with request.form(
+        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+    ) as form:
         fields = {name: await _value(form, name) for name in form}
     try:
         body = msgspec.json.encode(fields)

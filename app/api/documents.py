@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import CallerDep, KnowledgeBaseDep, ManagedGroupsDep
+from app.api.forms import OneFileRoute
 from app.api.schemas import LanguageCode
 from app.api.senders import check_sender, origin_of, own_name
 from app.api.streaming import while_connected
@@ -21,7 +22,9 @@ from app.retrieval.options import NAME_PATTERN, IngestOptions
 from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.retrieval.sources import UPLOADED
 
-router = APIRouter(prefix="/documents", dependencies=[needs(KeyScope.DOCUMENTS)])
+router = APIRouter(
+    route_class=OneFileRoute, prefix="/documents", dependencies=[needs(KeyScope.DOCUMENTS)]
+)
 
 MAX_ID_CHARACTERS = 500
 MAX_PAGE = 500

@@ -40,6 +40,8 @@ logger = structlog.get_logger(__name__)
 
 SETUP = "Set OPENROUTER_API_KEY_LLAMA or ANTHROPIC_API_KEY"
 MAX_ERRORS = 20
+MAX_ERROR_CHARS = 300
+"""Of a field's name, which may be the caller's, and of what is wrong with it."""
 _KEPT = {"allow", "retry-after", "www-authenticate", "connection", *map(str.lower, EVERYWHERE)}
 CLIENT_CLOSED_REQUEST = 499
 """Nobody reads it; nginx's number, for what counts answers by their status."""
@@ -128,7 +130,13 @@ async def _invalid_request(request: Request, error: RequestValidationError) -> J
     if unread and not given.startswith("application/json"):
         return problem(415, "send JSON, with the header content-type: application/json")
     errors = [
-        {"field": ".".join(str(part) for part in e["loc"][1:]), "message": e["msg"]} for e in found
+        {
+            "field": ".".join(str(part)[:MAX_ERROR_CHARS] for part in e["loc"][1:])[
+                :MAX_ERROR_CHARS
+            ],
+            "message": e["msg"][:MAX_ERROR_CHARS],
+        }
+        for e in found
     ]
     return problem(422, "the request is not of the documented form", errors=errors)
 

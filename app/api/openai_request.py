@@ -54,7 +54,7 @@ class VideoPart(BaseModel):
 
 
 Part = Annotated[TextPart | ImagePart | VideoPart, Field(discriminator="type")]
-Parts = Annotated[list[Part], Field(min_length=1, max_length=20)]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=20, fail_fast=True)]
 
 
 class CompletionMessage(BaseModel):
@@ -67,7 +67,10 @@ class CompletionMessage(BaseModel):
         default=None, description="What was said, or what a tool returned."
     )
     tool_calls: list[ToolCallIn] | None = Field(
-        default=None, max_length=MAX_CALLS, description="The tools that the assistant called."
+        fail_fast=True,
+        default=None,
+        max_length=MAX_CALLS,
+        description="The tools that the assistant called.",
     )
     tool_call_id: str | None = Field(default=None, description="Of a tool's result: its call.")
     is_error: bool = Field(
@@ -136,6 +139,7 @@ class CompletionIn(BaseModel):
         description="`zantara` answers from the knowledge base, the others as they are."
     )
     messages: list[CompletionMessage] = Field(
+        fail_fast=True,
         min_length=1,
         max_length=MAX_MESSAGES,
         description="The conversation; it ends in the question or in what tools returned.",
@@ -155,7 +159,10 @@ class CompletionIn(BaseModel):
     )
     n: Literal[1] | None = Field(default=None, description="One answer at a time.")
     tools: list[ToolIn] | None = Field(
-        default=None, max_length=MAX_TOOLS, description="Answered by Haiku; yours to carry out."
+        fail_fast=True,
+        default=None,
+        max_length=MAX_TOOLS,
+        description="Answered by Haiku; yours to carry out.",
     )
     tool_choice: ToolChoiceIn | None = Field(
         default=None,

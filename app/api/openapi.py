@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from app.api.authentication import OPEN
-from app.api.chat_form import FORM, JSON_ALONE
+from app.api.chat_form import JSON_ALONE
 from app.api.files import MAX_FILES
+from app.api.forms import FORM
 from app.events import AiName
 from app.wire.answer import AnswerFacts, Source, ToolUse
 

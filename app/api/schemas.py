@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +18,8 @@ from app.retrieval.filters import SearchFilters
 MAX_CHARS = 32_000
 """Of one message: some twenty pages."""
 MAX_MESSAGES = 200
+MAX_BODY_NAMES = 50
+"""Of a request's JSON, and of each object in it whose names are known."""
 CONVERSATION_ID = r"^[A-Za-z0-9_-]{16,100}$"
 """As long as it takes not to be guessed."""
 MAX_TOKENS = 8192
@@ -50,6 +52,14 @@ class Body(BaseModel):
     """A request's JSON: what it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_names(cls, given: Any) -> Any:
+        # Each unknown name would be an error of its own.
+        if isinstance(given, dict) and len(given) > MAX_BODY_NAMES:
+            raise ValueError(f"has {len(given)} names; at most {MAX_BODY_NAMES} are taken")
+        return given
 
 
 FILES = (
@@ -153,7 +163,11 @@ class ChatIn(TurnOptions):
 
     message: Text | None = Field(default=None, description="The question, where it stands alone.")
     messages: list[MessageIn] | None = Field(
-        default=None, min_length=1, max_length=MAX_MESSAGES, description="The last is the question."
+        fail_fast=True,
+        default=None,
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        description="The last is the question.",
     )
     files: Files = Field(default=[], description=f"Beside `message`. {FILES}")
     stream: bool = Field(

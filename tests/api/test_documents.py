@@ -147,7 +147,7 @@ async def test_a_file_beyond_the_limit_is_refused(serving: Serving) -> None:
 
 async def test_wrong_fields_are_named(serving: Serving) -> None:
     async with serving() as client:
-        missing = await client.post("/documents", data={"collection": "a"})
+        missing = await client.post("/documents", files={"collection": (None, "a")})
         assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
         wrong = await upload(
             client, "a.md", VISA, collection="../a", effective_date="soon", access="Staff"
@@ -157,6 +157,27 @@ async def test_wrong_fields_are_named(serving: Serving) -> None:
             "collection",
             "effective_date",
         ]
+
+
+async def test_row_29_a_form_of_more_fields_files_or_bytes_than_anybody_needs_is_refused(
+    serving: Serving,
+) -> None:
+    file = ("a.md", VISA)
+    forms: list[list[tuple[str, Any]]] = [
+        [("file", file), ("file", file)],
+        [("file", file), *[(f"x{n}", (None, "a")) for n in range(31)]],
+        [("file", file), ("collection", (None, "a" * 300_000))],
+        [("file", ("a.md", VISA, "text/plain", {f"x{n}": "a" for n in range(20)}))],
+        [("file", ("a.md", VISA, "text/plain", {"x": "a" * 10_000}))],
+    ]
+    async with serving() as client:
+        for form in forms:
+            assert (await client.post("/documents", files=form)).status_code == 400
+        for kind in ("application/x-www-form-urlencoded", "application/json", ""):
+            refused = await client.post(
+                "/documents", content=b"a=b&" * 100_000, headers={"content-type": kind}
+            )
+            assert refused.status_code == 415, kind
 
 
 async def test_documents_are_listed_by_page_language_collection_and_origin(
