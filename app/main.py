@@ -31,7 +31,6 @@ from app.api.access_log import AccessLogMiddleware
 from app.api.admission import ALWAYS_SERVED, Admission, AdmissionMiddleware
 from app.api.authentication import AuthenticationMiddleware
 from app.api.body_limit import BodyLimitMiddleware
-from app.api.callers import is_loopback
 from app.api.deps import Resources
 from app.api.errors import add_error_handlers
 from app.api.giving_way import GivingWay
@@ -43,6 +42,7 @@ from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.errors import ConfigurationError
 from app.llm.factory import open_client
+from app.net import is_loopback
 from app.ops.descriptors import requests_allowed
 from app.ops.logging import configure_logging
 from app.ops.recent_calls import RecentCalls

@@ -5,7 +5,7 @@ The values are documented, one by one, in `.env.example`.
 
 import os
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.net import Networks
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the bundled knowledge lies beside `app/`."""
@@ -175,7 +176,7 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+    def trusted_networks(self) -> Networks:
         """The networks of `trusted_proxies`."""
         return tuple(ip_network(part) for part in _parts(self.trusted_proxies))
 

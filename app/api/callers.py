@@ -1,10 +1,7 @@
 """Who calls, and what they may do: whoever has a key; without any, whoever sits at this machine."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
@@ -13,6 +10,7 @@ from starlette.types import Scope
 
 from app.access.keyring import OWN_KEY_NAME, Keyring
 from app.access.keys import EVERY_SCOPE, Key, KeyScope
+from app.net import host_names_this_machine, is_forwarding, is_loopback
 from app.retrieval.records import PUBLIC
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -21,20 +19,8 @@ NO_KEYS_YET = (
     "this service has no keys yet and answers only the machine that it runs on, and there no page "
     "of an origin that CORS_ORIGINS does not list; make a key: zantara keys create NAME"
 )
-_FORWARDED = frozenset(
-    {
-        b"forwarded",
-        b"via",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-server",
-        b"x-real-ip",
-        b"fly-client-ip",
-        b"cf-connecting-ip",
-        b"true-client-ip",
-    }
-)
+_OWN_PAGE = frozenset({b"same-origin", b"none"})
+"""What a browser says in Sec-Fetch-Site of our own page, and of what its user typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,53 +55,42 @@ def identified(scope: Scope, keyring: Keyring, *, allow_no_keys: bool) -> Caller
     key = keyring.find(_bearer(head))
     if key is not None and key.name != OWN_KEY_NAME:
         return Caller(key, key.scopes)
-    if key or (keyring.empty and is_at_machine(scope, head)):
+    if key or (keyring.empty and is_at_machine(scope)):
         return Caller(None, EVERY_SCOPE)
     if keyring.empty and allow_no_keys:
         return Caller(None, frozenset({KeyScope.CHAT}))
     return None
 
 
-def is_at_machine(scope: Scope, head: dict[bytes, bytes]) -> bool:
+def is_at_machine(scope: Scope) -> bool:
     """Whether the caller sits at this machine.
 
-    A proxy on this machine speaks for others. So may a browser here, for a page that had its
-    own host's name lead to this address: the request then bears that name. Or for one that
-    sends a form to this address: it bears that page's origin.
+    A proxy on this machine speaks for others. So may a browser here: for a page that had its own
+    host's name lead to this address, when the request bears that name; for one that sends a form
+    or shows an image of this address, when it bears that page's origin, or says that it is
+    another site's. Of what is sent twice neither counts.
     """
     client = scope.get("client")
-    if client is None or not is_loopback(client[0]) or not _FORWARDED.isdisjoint(head):
+    if client is None or not is_loopback(client[0]):
         return False
-    if not _names_this_machine(head.get(b"host", b"")):
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if any(is_forwarding(name) for name, _ in headers):
         return False
-    origin = head.get(b"origin")
-    return origin is None or not _is_strange(origin.decode("latin-1"), scope)
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    # Without one the request is for the address it came to.
+    if len(hosts) > 1 or not all(map(host_names_this_machine, hosts)):
+        return False
+    origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
+    sites = [value for name, value in headers if name == b"sec-fetch-site"]
+    if origins:
+        return len(origins) == 1 and not _is_strange(origins[0], scope)
+    return _OWN_PAGE.issuperset(sites)
 
 
 def _is_strange(origin: str, scope: Scope) -> bool:
     """Whether it is of a page that is neither ours nor one that is listed."""
     own = HTTPConnection(scope).url
     return origin != f"{own.scheme}://{own.netloc}" and origin not in scope["state"]["cors_origins"]
-
-
-@lru_cache(maxsize=64)
-def _names_this_machine(host: bytes) -> bool:
-    """Whether a Host header does; without one the request is for the address it came to."""
-    try:
-        return not host or is_loopback(urlsplit(f"//{host.decode('latin-1')}").hostname or "")
-    except ValueError:  # brackets that hold no address
-        return False
-
-
-@lru_cache(maxsize=1024)
-def is_loopback(host: str) -> bool:
-    """Whether an address or a name leads to this machine alone."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 class Needs:

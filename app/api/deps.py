@@ -15,10 +15,10 @@ from app.access.under_way import UnderWay
 from app.api.admission import Admission
 from app.api.callers import Caller
 from app.api.giving_way import GivingWay
-from app.api.rate_limits import Networks
 from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.net import Networks
 from app.ops.recent_calls import RecentCalls
 from app.retrieval.knowledge_base import KnowledgeBase
 

@@ -2,8 +2,6 @@
 minute, and requests at once.
 """
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,11 +12,7 @@ from app.api.callers import Caller
 from app.api.errors import refusal
 from app.limits import caller_name
 from app.llm.budget import payer
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
-
-_OF_ONE_CLIENT = 64
-"""The bits of an IPv6 address that tell clients apart: one of them has all addresses below."""
+from app.net import Networks, client_network, is_in
 
 
 class RateLimitMiddleware:
@@ -68,26 +62,6 @@ def client_address(request: HTTPConnection, trusted: Networks) -> str:
     """
     peer = request.client.host if request.client else ""
     told = request.headers.getlist("fly-client-ip")
-    if told and _is_in(peer, trusted):
-        return _client_of(told[-1]) or _client_of(peer) or peer
-    return _client_of(peer) or peer
-
-
-def _is_in(host: str, networks: Networks) -> bool:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return any((mapped or address) in network for network in networks)
-
-
-def _client_of(host: str) -> str | None:
-    """The address, of IPv6 the part that is one client's; None for what is none."""
-    try:
-        address = ip_address(host.strip())
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
-        return str(IPv6Network((int(address), _OF_ONE_CLIENT), strict=False))
-    return str(address)
+    if told and is_in(peer, trusted):
+        return client_network(told[-1]) or client_network(peer) or peer
+    return client_network(peer) or peer

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 import aiohttp
@@ -12,6 +11,7 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from app.errors import MediaRejected
+from app.net import is_public
 
 TIME_LIMIT_S: Final = 10.0
 """For all addresses of a request."""
@@ -21,11 +21,6 @@ KINDS: Final = (
     *("video/mp4", "video/webm", "video/quicktime"),
 )
 HTTPS_PORT: Final = 443
-
-_IPV6_OF_ALL = ip_network("2000::/3")
-"""All that was ever given out; NAT64's networks, of which one may lead inside, are none of it."""
-_TRANSLATED = tuple(map(ip_network, ("2001::/32", "2002::/16")))
-"""Teredo, 6to4: an IPv4 address, perhaps a private one, stands inside."""
 
 
 class PublicResolver(aiohttp.ThreadedResolver):
@@ -42,18 +37,6 @@ class PublicResolver(aiohttp.ThreadedResolver):
         if not all(is_public(entry["host"]) for entry in found):
             raise OSError("leads to a network that is not public")
         return found
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one that everybody reaches."""
-    parsed = ip_address(address.partition("%")[0])
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    if isinstance(parsed, IPv6Address) and (
-        parsed not in _IPV6_OF_ALL or any(parsed in network for network in _TRANSLATED)
-    ):
-        return False
-    return parsed.is_global and not parsed.is_multicast
 
 
 async def in_data_urls(files: Sequence[str], hosts: Collection[str]) -> Mapping[str, str]:

@@ -25,8 +25,8 @@ from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import SUCCESS, Entry
 from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
 from app.llm.provider import KeyState
+from app.net import is_private
 from app.retrieval.knowledge_base import KnowledgeBase
-from app.retrieval.private_network import is_private
 
 DURATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
 """Seconds, 0.01 to 81.92: the conventions' for durations and the time to the first chunk."""

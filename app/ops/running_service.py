@@ -9,6 +9,7 @@ import httpx
 from pydantic import ValidationError
 
 from app.access.keyring import OWN_KEY_FILE
+from app.net import local_url
 from app.settings import Settings
 from app.wire.answer import Answer
 
@@ -47,5 +48,4 @@ def key_of_running_service(settings: Settings) -> dict[str, str]:
 
 def url_of(settings: Settings) -> str:
     """Where a service with these settings is reached from this machine."""
-    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared
-    return f"http://{host}:{settings.port}"
+    return local_url(settings.host, settings.port)

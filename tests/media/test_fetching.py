@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from app.errors import MediaRejected
-from app.media.fetching import in_data_urls, is_public
+from app.media.fetching import in_data_urls
+from app.net import is_public
 from tests.media.samples import data_url, picture
 
 PNG = picture("PNG")

@@ -84,7 +84,7 @@ async def test_row_22_figures_are_told_to_this_machine_and_private_networks_alon
         told = await scraper.get(f"http://127.0.0.1:{port}/metrics")
         with pytest.raises(httpx.ConnectError):  # HOST is 127.0.0.1
             await scraper.get(f"http://127.0.0.2:{port}/metrics")
-        monkeypatch.setattr("app.retrieval.private_network._PRIVATE", ())
+        monkeypatch.setattr("app.net.addresses._PRIVATE", ())
         async with asyncio.timeout(10):  # hung up on unasked: a stranger keeps no thread waiting
             stranger, to_figures = await asyncio.open_connection("127.0.0.1", port)
             assert await stranger.read() == b""
@@ -210,6 +210,59 @@ async def test_without_keys_a_strange_page_in_a_browser_here_is_not_this_machine
         for n, origin in enumerate((own, "https://app.example.org")):
             sent = await client.post("/documents", files=form, headers={"Origin": origin})
             assert sent.status_code == (200 if n else 201), origin
+
+
+async def test_row_37_without_keys_what_another_site_s_page_has_a_browser_get_is_refused(
+    serving: Serving,
+) -> None:
+    async with serving(cors_origins="https://app.example.org") as client:
+        own, listed = str(client.base_url).rstrip("/"), "https://app.example.org"
+        for site, origin, status in (
+            ("cross-site", None, 401),
+            ("same-site", None, 401),
+            ("made-up", None, 401),
+            ("none", None, 200),
+            ("same-origin", None, 200),
+            ("same-origin", own, 200),
+            ("cross-site", listed, 200),
+            ("cross-site", "https://evil.example", 401),
+            ("cross-site", "null", 401),
+            ("same-site", own.replace("127.0.0.1", "localhost"), 401),
+        ):
+            headers = {"Sec-Fetch-Site": site} | ({"Origin": origin} if origin else {})
+            for path in ("/documents", "/console/state", "/openapi.json"):
+                answer = await client.get(path, headers=headers)
+                assert answer.status_code == status, (path, headers)
+        for headers in (
+            [("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")],
+            [("Origin", own), ("Origin", "https://evil.example")],
+            [("Origin", f"{own}, https://evil.example")],
+        ):
+            assert (await client.get("/documents", headers=headers)).status_code == 401, headers
+
+
+async def test_row_37_without_keys_a_host_or_a_target_that_names_another_is_refused(
+    serving: Serving,
+) -> None:
+    hosts = (
+        "evil@127.0.0.1", "127.0.0.1/evil.example", "localhost.evil", "localhost:80@evil", "",
+        "127.0.0.1\r\nHost: evil.example", "evil.example\r\nHost: localhost", "localhost, evil",
+        "localhost\r\nX-Forwarded-For: 127.0.0.1", "localhost\r\nForwarded: for=127.0.0.1",
+    )  # fmt: skip
+    async with serving() as client:
+        port = client.base_url.port
+        assert port is not None
+        for host in hosts:
+            status, _ = await asyncio.to_thread(raw_get, port, "/documents", host)
+            assert status in (400, 401), host
+        for target, expected in (
+            ("http://evil.example/documents", 401),
+            ("http://evil@localhost/documents", 401),
+            ("http://localhost.evil/documents", 401),
+            (f"http://localhost:{port}/documents", 200),
+        ):
+            status, _ = await asyncio.to_thread(raw_get, port, target, "localhost")
+            assert status == expected, target
 
 
 async def test_whoever_is_told_to_answer_everybody_lets_strangers_chat_only(
