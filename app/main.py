@@ -44,9 +44,10 @@ from app.errors import ConfigurationError
 from app.llm.factory import open_client
 from app.net import is_loopback
 from app.ops.descriptors import requests_allowed
+from app.ops.housekeeping import Chore, in_thread, keeping_house
 from app.ops.logging import configure_logging
 from app.ops.recent_calls import RecentCalls
-from app.ops.spending import recording
+from app.ops.spending import purge, recording
 from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.server import require_own_server
@@ -54,6 +55,9 @@ from app.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
 
+ERASE_EVERY_S = 15.0
+"""A deleted document is gone from the disk within a minute."""
+PURGE_EVERY_S = 3600.0
 HEAD_START_S = 3.0
 """How long the index has the processors to itself before a model's SDK is loaded beside it."""
 
@@ -87,6 +91,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             chat_service.search_listeners.append(trace_search)
             client.ledger.listeners.append(trace_call)
             stack.enter_context(recording(used.data_dir, client.ledger))
+            kept = Conversations(used.data_dir)
+            chores = _chores(used, knowledge_base, kept)
+            await stack.enter_async_context(keeping_house(*chores))
             recent_calls = RecentCalls()
             client.ledger.listeners.append(recent_calls.add)
             if used.metrics_port is not None:
@@ -98,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             admission = Admission(requests_allowed(used.max_concurrent_requests))
             yield Resources(
                 chat=chat_service,
-                conversations=Conversations(used.data_dir),
+                conversations=kept,
                 client=client,
                 knowledge_base=knowledge_base,
                 admission=admission,
@@ -154,6 +161,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(console.router)
     app.mount("/static", pages.PageFiles())
     return app
+
+
+def _chores(
+    settings: Settings, knowledge_base: KnowledgeBase, conversations: Conversations
+) -> list[Chore]:
+    old_spending = partial(purge, settings.data_dir)
+    return [
+        Chore("deleted documents are not erased", ERASE_EVERY_S, knowledge_base.erase_remains),
+        Chore("old conversations are not purged", PURGE_EVERY_S, in_thread(conversations.purge)),
+        Chore("old spending is not purged", PURGE_EVERY_S, in_thread(old_spending)),
+    ]
 
 
 def _check_exposure(settings: Settings, keyring: Keyring) -> None:

@@ -74,7 +74,7 @@ class KeyStore:
     def _opened(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             if create:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._path.touch(mode=0o600)
                 self._give_to_owner()
             opened = closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S))

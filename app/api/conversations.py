@@ -44,6 +44,7 @@ class Kept:
     def __init__(self, conversations: Conversations, caller: Caller, conversation: str) -> None:
         self._conversations = conversations
         self._of = (_owner(caller), conversation)
+        self._in_use = conversations.begin(*self._of)
 
     async def before(self, turn: Turn) -> Turn:
         """The turn with what was said before it. Raises `StorageFailed`."""
@@ -60,7 +61,7 @@ class Kept:
                     answer.append(event.text)
                 if isinstance(event, Finished):
                     told = (turn.messages[-1].content, "".join(answer))
-                    await asyncio.to_thread(self._conversations.add, *self._of, *told)
+                    await asyncio.to_thread(self._conversations.add, *self._of, *told, self._in_use)
                 yield event
 
 
@@ -80,7 +81,7 @@ async def export_conversation(
 async def delete_conversation(
     conversation_id: Id, caller: CallerDep, conversations: ConversationsDep
 ) -> None:
-    """Forget a conversation of yours."""
+    """Forget a conversation of yours; a turn of it that is under way is not kept either."""
     if not await asyncio.to_thread(conversations.delete, _owner(caller), conversation_id):
         raise HTTPException(404, _UNKNOWN)
 

@@ -4,12 +4,14 @@ Our own table rather than a framework's memory: those keep what their own agents
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from app.errors import StorageFailed
 
@@ -19,7 +21,9 @@ MAX_AGE_S = 30 * 24 * 3600
 MAX_MESSAGES = 100
 """Of one conversation; the oldest go first."""
 MAX_CONVERSATIONS = 10_000
-"""Of one owner; the one left longest goes first."""
+"""Of one owner; the one that was used least recently goes first."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all messages of one owner; the conversation that was used least recently goes first."""
 BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = """
@@ -28,21 +32,36 @@ CREATE TABLE IF NOT EXISTS messages (
     role TEXT NOT NULL, content TEXT NOT NULL, at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_conversation ON messages (owner, conversation, n);
-CREATE INDEX IF NOT EXISTS by_age ON messages (at);
+DROP INDEX IF EXISTS by_age;
+-- One row for each conversation, with its last turn and its size.
+CREATE TABLE IF NOT EXISTS conversations (
+    owner TEXT NOT NULL, conversation TEXT NOT NULL, at REAL NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY (owner, conversation)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_last_turn ON conversations (owner, at DESC, bytes);
+CREATE INDEX IF NOT EXISTS by_last_turn_of_all ON conversations (at);
+"""
+_VERSION = 1
+# Of a file that an earlier version wrote, whose free pages may hold text.
+_MIGRATION = """
+INSERT OR IGNORE INTO conversations
+    SELECT owner, conversation, max(at), sum(length(CAST(content AS BLOB)))
+    FROM messages GROUP BY owner, conversation;
 """
 _OF = "FROM messages WHERE owner = ? AND conversation = ?"
 _LATEST = f"SELECT n {_OF} ORDER BY n DESC LIMIT {MAX_MESSAGES}"
-# Of what is old enough only: what is left of a conversation is looked for in the other index.
-_FORGET_OLD = """
-DELETE FROM messages WHERE at <= :then AND NOT EXISTS (
-    SELECT 1 FROM messages AS later WHERE later.owner = messages.owner
-    AND later.conversation = messages.conversation AND later.at > :then
-)
+_COUNT = """
+INSERT OR REPLACE INTO conversations
+SELECT ?1, ?2, ?3, sum(length(CAST(content AS BLOB))) FROM messages
+WHERE owner = ?1 AND conversation = ?2
 """
-_COUNT = "SELECT count(*) FROM (SELECT DISTINCT conversation FROM messages WHERE owner = ?)"
-_STALE = """
-SELECT conversation FROM messages WHERE owner = ? GROUP BY conversation
-ORDER BY max(at) DESC LIMIT -1 OFFSET ?
+_TOTALS = "SELECT count(*), sum(bytes) FROM conversations WHERE owner = ?"
+# The least recently used of an owner, as many as are over either bound.
+_SURPLUS = """
+SELECT conversation FROM (
+    SELECT conversation, row_number() OVER latest_first AS place, sum(bytes) OVER latest_first AS
+    total FROM conversations WHERE owner = ? WINDOW latest_first AS (ORDER BY at DESC, conversation)
+) WHERE place > ? OR total > ?
 """
 
 
@@ -55,17 +74,38 @@ class Said:
     at: float
 
 
+class InUse:
+    """A conversation that turns are under way in; `deleted` once it is deleted meanwhile."""
+
+    def __init__(self) -> None:
+        self.deleted = False
+
+
 class Conversations:
     """`DATA_DIR/conversations.db`. Calls block, and raise `StorageFailed` where it cannot be used.
 
-    `owner` is the name of the caller's key: nobody reads another's.
+    `owner` is the name of the caller's key: nobody reads another's. What is deleted is
+    overwritten in the file.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / FILE_NAME
+        self._writing = threading.Lock()
+        self._beginning = threading.Lock()
+        """Apart from writing, since the event loop waits for it."""
+        self._in_use: WeakValueDictionary[tuple[str, str], InUse] = WeakValueDictionary()
+
+    def begin(self, owner: str, conversation: str) -> InUse:
+        """For `add`, at the beginning of a turn; hold it until the turn has ended."""
+        with self._beginning:
+            key = (owner, conversation)
+            in_use = self._in_use.get(key)
+            if in_use is None:
+                in_use = self._in_use[key] = InUse()
+            return in_use
 
     def messages(self, owner: str, conversation: str) -> list[Said]:
-        """What was said, the oldest first; nothing where it is not known, or too old."""
+        """The messages, the oldest first; nothing where it is not known, or too old."""
         with self._opened() as connection:
             rows = connection.execute(
                 f"SELECT role, content, at {_OF} ORDER BY n",
@@ -74,30 +114,54 @@ class Conversations:
         said = [Said(*row) for row in rows]
         return said if said and said[-1].at > time.time() - MAX_AGE_S else []
 
-    def add(self, owner: str, conversation: str, question: str, answer: str) -> None:
-        """Keep one turn, and forget what is too old or too much."""
+    def add(
+        self,
+        owner: str,
+        conversation: str,
+        question: str,
+        answer: str,
+        in_use: InUse | None = None,
+    ) -> None:
+        """Keep one turn, unless it was `in_use` and is deleted; purge what is too old or too much.
+
+        The conversation itself is kept, however large it is.
+        """
         now = time.time()
         of = (owner, conversation)
-        with self._opened() as connection:
-            begins = connection.execute(f"SELECT 1 {_OF} LIMIT 1", of).fetchone() is None
+        with self._writing, self._opened() as connection:
+            if in_use and in_use.deleted:
+                return
             connection.executemany(
                 "INSERT INTO messages (owner, conversation, role, content, at) "
                 "VALUES (?, ?, ?, ?, ?)",
                 [(*of, "user", question, now), (*of, "assistant", answer, now)],
             )
             connection.execute(f"DELETE {_OF} AND n NOT IN ({_LATEST})", (*of, *of))
-            connection.execute(_FORGET_OLD, {"then": now - MAX_AGE_S})
-            # Counting them all takes a while: only a new one can be one too many.
-            if begins and connection.execute(_COUNT, (owner,)).fetchone()[0] > MAX_CONVERSATIONS:
-                connection.execute(
-                    f"DELETE FROM messages WHERE owner = ? AND conversation IN ({_STALE})",  # noqa: S608 - our own names
-                    (owner, owner, MAX_CONVERSATIONS),
-                )
+            connection.execute(_COUNT, (*of, now))
+            _purge_old(connection)
+            count, total = connection.execute(_TOTALS, (owner,)).fetchone()
+            if count > MAX_CONVERSATIONS or total > MAX_BYTES:
+                bounds = (owner, MAX_CONVERSATIONS, MAX_BYTES)
+                for (name,) in connection.execute(_SURPLUS, bounds).fetchall():
+                    if name != conversation:
+                        _delete(connection, owner, name)
 
     def delete(self, owner: str, conversation: str) -> bool:
-        """Forget a conversation; False where there is none."""
-        with self._opened() as connection:
-            return connection.execute(f"DELETE {_OF}", (owner, conversation)).rowcount > 0
+        """Forget a conversation, what turns that are under way would add too.
+
+        False where there is none, and no turn that would begin one.
+        """
+        with self._writing, self._opened() as connection:
+            with self._beginning:
+                in_use = self._in_use.pop((owner, conversation), None)
+            if in_use:
+                in_use.deleted = True
+            return _delete(connection, owner, conversation) or in_use is not None
+
+    def purge(self) -> None:
+        """Forget what nobody went on with for `MAX_AGE_S`."""
+        with self._writing, self._opened() as connection:
+            _purge_old(connection)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -106,7 +170,31 @@ class Conversations:
                 self._path.touch(mode=0o600)
             opened = closing(sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S))
             with opened as connection, connection:
-                connection.executescript(_SCHEMA)
+                connection.execute("PRAGMA secure_delete = ON")
+                _prepare(connection)
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StorageFailed(f"{self._path} cannot be used: {error}") from error
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == _VERSION:
+        return
+    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_MIGRATION} COMMIT;")
+    connection.execute("VACUUM")
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _purge_old(connection: sqlite3.Connection) -> None:
+    old = connection.execute(
+        "SELECT owner, conversation FROM conversations WHERE at <= ?", (time.time() - MAX_AGE_S,)
+    ).fetchall()
+    for owner, conversation in old:
+        _delete(connection, owner, conversation)
+
+
+def _delete(connection: sqlite3.Connection, owner: str, conversation: str) -> bool:
+    of = (owner, conversation)
+    connection.execute("DELETE FROM conversations WHERE owner = ? AND conversation = ?", of)
+    return connection.execute(f"DELETE {_OF}", of).rowcount > 0

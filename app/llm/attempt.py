@@ -23,6 +23,7 @@ from app.llm.provider import (
     Content,
     Provider,
     ToolCallGrows,
+    estimated_tokens,
 )
 from app.llm.timing import TimeLimits, timed
 
@@ -87,7 +88,7 @@ class Attempt:
     _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
     _routed: bool = field(default=False, init=False)
-    _written: int = field(default=0, init=False)
+    _written_tokens: float = field(default=0.0, init=False)
     _completed: Completed | None = field(default=None, init=False)
     _bill: Bill = field(init=False)
 
@@ -169,7 +170,7 @@ class Attempt:
     def _told(self, event: Content) -> Sequence[LLMEvent]:
         """What the caller is told of it. Raises `ProviderError` for an answer without content."""
         if isinstance(event, TextDelta):
-            self._written += len(event.text)
+            self._written_tokens += estimated_tokens(event.text)
         elif isinstance(event, ToolCallGrows):
             return ()
         elif isinstance(event, Completed):
@@ -235,17 +236,20 @@ class Attempt:
         return Finished(reason, bill.model, usage, cost, saved, self._ttft_ms)
 
     def _usage(self, failure: ProviderError | None) -> Usage:
-        """Tokens as reported; else by characters, none where the prompt was never read."""
-        written = self._written // CHARACTERS_PER_TOKEN
+        """Tokens as reported; else an estimate, none where the prompt was never read."""
+        written = int(self._written_tokens)
         reported = self._bill.usage
         if reported is not None:
             least = written if reported.estimated else 0
             return replace(reported, output_tokens=max(reported.output_tokens, least))
         read_it = failure and (failure.kind in _MAY_HAVE_READ_THE_PROMPT or failure.status == 200)
-        refused = failure and not self._written and not read_it
+        refused = failure and not self._written_tokens and not read_it
         if refused or not self._bill.sent:
             return Usage(0, 0)
         read = self.request.characters // CHARACTERS_PER_TOKEN
+        if self._completed is None:
+            # As reserved, the most that it can be: nobody pays less by hanging up.
+            read = self.request.most_input_tokens
         return Usage(read, written, estimated=True)
 
 

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from app.errors import FailureKind
 from app.events import Usage
@@ -19,6 +20,11 @@ SUCCESS = "success"
 CANCELLED = "cancelled"
 CRASHED = "crashed"
 """By a fault of our own, which nothing catches."""
+
+MAX_MODEL_NAMES = 16
+"""Models that are counted by their names, the configured ones among them."""
+OTHER_MODEL = "other"
+"""What the others are counted as: a provider may name a new one in each answer."""
 
 LLAMA: Final = "llama-scout"
 HAIKU: Final = "haiku"
@@ -85,6 +91,7 @@ class Ledger:
         self._prices = prices
         self._haiku_model = haiku_model
         self._ttft_ms: dict[str, deque[float]] = {}
+        self._model_names: set[str] = set()
 
     def cost(
         self, provider: str, model: str, usage: Usage, billed_usd: float | None
@@ -111,6 +118,8 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Add a call. Unknown costs add nothing."""
+        if not self._is_counted_by_name(entry):
+            entry = replace(entry, model=OTHER_MODEL)
         (self.asides if entry.aside else self.outcomes)[entry.ai, entry.outcome] += 1
         self.lost_requests[entry.ai] += entry.lost_requests
         self.cost_usd += entry.cost_usd or 0.0
@@ -122,6 +131,14 @@ class Ledger:
             window.append(entry.ttft_ms)
         for listener in self.listeners:
             listener(entry)
+
+    def _is_counted_by_name(self, entry: Entry) -> bool:
+        if entry.model == entry.asked_model or entry.model in self._model_names:
+            return True
+        if len(self._model_names) >= MAX_MODEL_NAMES - 2:  # one for each side's own
+            return False
+        self._model_names.add(entry.model)
+        return True
 
     @property
     def fallbacks(self) -> int:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -25,6 +25,8 @@ GATHERED_S = 0.05
 """What comes in so long is written at once."""
 BUSY_TIMEOUT_S = 5.0
 """`zantara ask` may write beside the service."""
+MAX_AGE_DAYS = 400
+"""A day that is longer ago is deleted: a year can be compared with the one before."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spending (
@@ -143,6 +145,19 @@ def spending(data_dir: Path, days: int) -> list[Spending]:
             (days,),
         )
         return [Spending(*row) for row in rows]
+
+
+def purge(data_dir: Path) -> None:
+    """Delete what is older than `MAX_AGE_DAYS`. Raises `sqlite3.Error`."""
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        return
+    oldest = (datetime.now(UTC) - timedelta(days=MAX_AGE_DAYS)).date().isoformat()
+    with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection, connection:
+        for table in (_SCHEMA, _BOOKED):
+            connection.execute(table)
+        connection.execute("DELETE FROM spending WHERE day < ?", (oldest,))
+        connection.execute("DELETE FROM booked WHERE day < ?", (oldest,))
 
 
 def booked(data_dir: Path, day: str) -> dict[str, float]:

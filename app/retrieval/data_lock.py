@@ -11,17 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import DataDirInUse, StorageFailed
+from app.private_files import keep_private
 
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
     """Hold the directory for the length of the block; the kernel lets go if we are killed.
 
+    Its files are made their owner's alone.
+
     Raises `DataDirInUse` when another process holds it, `StorageFailed` when it cannot
     be written.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        keep_private(data_dir)
         file = (data_dir / "lock").open("w")
     except OSError as error:
         raise StorageFailed(

@@ -144,23 +144,37 @@ class Database:
             yield from rows
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The writing connection: all of the block is kept, or nothing of it."""
+    def transaction(self, *, changes_content: bool = True) -> Iterator[sqlite3.Connection]:
+        """The writing connection: all of the block is kept, or nothing of it.
+
+        Where it does not change what is read, what was read is kept.
+        """
         with self._write_lock, self._failures():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
-                self.generation += 1
+                self.generation += changes_content
             except BaseException:
                 # A full disk has SQLite roll back by itself.
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
 
+    def truncate_log(self) -> None:
+        """Move the write-ahead log into the database and empty it, unless somebody reads it."""
+        with self._write_lock, self._read_lock, self._failures():
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def vacuum(self) -> None:
+        """Write the file again, without what is free in it."""
+        with self._write_lock, self._failures():
+            self._writer.execute("VACUUM")
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")
         return connection
 
     def _prepare(self) -> None:

@@ -106,6 +106,7 @@ class KnowledgeBase:
             stack.callback(store.close)
             await asyncio.to_thread(store.claim_embedder, embedder)
             knowledge_base = cls(settings, store, embedder)
+            stack.push_async_callback(knowledge_base._erase_at_last)
             stack.push_async_callback(knowledge_base._close)
             yield knowledge_base
 
@@ -253,6 +254,10 @@ class KnowledgeBase:
             self._stats = await asyncio.to_thread(self._store.stats)
         return change is not None
 
+    async def erase_remains(self) -> None:
+        """Erase what deleted documents left in the files. Raises `StorageFailed`."""
+        await asyncio.to_thread(self._store.erase_remains)
+
     async def ids_from(self, root: str) -> list[str]:
         """The ids of the documents ingested from there or within it, whoever may read them."""
         known = await asyncio.to_thread(self._store.identities)
@@ -286,6 +291,12 @@ class KnowledgeBase:
             await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
             # Takes 0.6 s, in which the service is ready: a question that comes meanwhile waits.
             self._telling = asyncio.create_task(asyncio.to_thread(question_language, "?"))
+
+    async def _erase_at_last(self) -> None:
+        try:
+            await self.erase_remains()
+        except StorageFailed as error:
+            logger.warning("deleted documents are erased at the next start: %s", error)
 
     async def _until_searchable(self) -> None:
         """Words suffice for a search; the vector index is waited for as long as for them."""

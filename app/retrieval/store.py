@@ -13,11 +13,12 @@ from hashlib import blake2b, sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 from uuid import uuid4
 
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
-from app.retrieval import fingerprints, lexical_index, passage_rows, vector_rows
+from app.retrieval import erasure, fingerprints, lexical_index, passage_rows, vector_rows
 from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
@@ -50,6 +51,7 @@ class Store:
 
     def __init__(self, data_dir: Path) -> None:
         self._database = Database(data_dir)
+        self._erasing = Lock()
         self._lexical = LexicalIndex(self._database)
         self.documents = DocumentCache(self._database)
         self._renew_words()
@@ -59,6 +61,11 @@ class Store:
         """Close the file; the store cannot be used afterwards."""
         self._database.close()
 
+    def erase_remains(self) -> None:
+        """Erase what is left in the files of documents that were deleted or replaced."""
+        with self._erasing:  # also so that the store is not closed meanwhile
+            erasure.erase(self._database)
+
     def _renew_words(self) -> None:
         """Make the lexical index anew where another version of the service made it."""
         with self._database.transaction() as connection:
@@ -66,6 +73,7 @@ class Store:
             if row and row[0] == lexical_index.VERSION:
                 return
             connection.execute("DELETE FROM words")
+            erasure.note_deletion(connection)
             chunks = connection.execute(
                 "SELECT d.language, c.id, c.section, c.start, c.end, c.text "
                 "FROM chunks c JOIN documents d ON d.id = c.document_id ORDER BY d.language"
@@ -177,6 +185,8 @@ class Store:
         chunks = connection.execute(
             "SELECT id, vector_key FROM chunks WHERE document_id = ?", (document_id,)
         ).fetchall()
+        if chunks:
+            erasure.note_deletion(connection)
         self._lexical.remove(connection, [chunk[0] for chunk in chunks])
         connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
         return [chunk[1] for chunk in chunks]

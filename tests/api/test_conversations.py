@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +74,31 @@ async def test_a_turn_without_an_end_is_not_kept(upstream: Upstream, serving: Se
         assert (await client.get(f"/conversations/{ID}")).status_code == 404
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["first turn", "later turn"])
+async def test_a_conversation_that_is_deleted_during_a_turn_is_not_kept_after_it(
+    known: bool, upstream: Upstream, serving: Serving, data_dir: Path
+) -> None:
+    speaking = asyncio.Event()
+    upstream.llama(
+        *[llama_says("Boh.")] * known, llama_says("Oltre ", "10 miliardi.", gate=speaking)
+    )
+    body = {"message": FIRST, "conversation_id": ID}
+    async with serving() as client:
+        if known:
+            await client.post("/chat", json=body)
+        async with client.stream("POST", "/chat", json={**body, "stream": True}) as response:
+            chunks = response.aiter_bytes()
+            await anext(chunks)
+            deleted = await client.delete(f"/conversations/{ID}")
+            speaking.set()
+            sent = b"".join([chunk async for chunk in chunks])
+        after = await client.get(f"/conversations/{ID}")
+
+    assert b"event: done" in sent
+    assert (deleted.status_code, after.status_code) == (204, 404)
+    assert b"miliardi" not in (data_dir / FILE_NAME).read_bytes()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -120,3 +146,56 @@ def test_old_and_long_conversations_are_forgotten(
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database:
         left = database.execute("SELECT owner, conversation FROM messages").fetchall()
     assert left == [("bob", "fifth")] * 2
+
+
+def test_row_36_an_owners_conversations_have_a_bound_in_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.chat.conversations.MAX_BYTES", 50_000)
+    kept = Conversations(tmp_path)
+    kept.add("bob", "his", "question", "answer")
+    for n in range(20):
+        kept.add("ada", f"conversation {n}", "è" * 5_000, "answer")
+    kept.add("ada", "one that is large by itself", "q" * 60_000, "answer")
+
+    left = [n for n in range(20) if kept.messages("ada", f"conversation {n}")]
+    assert (left, len(kept.messages("ada", "one that is large by itself"))) == ([], 2)
+    assert kept.messages("bob", "his")
+    for n in range(20):
+        kept.add("ada", f"conversation {n}", "è" * 5_000, "answer")
+    assert [n for n in range(20) if kept.messages("ada", f"conversation {n}")] == [16, 17, 18, 19]
+
+
+def test_row_36_old_conversations_are_purged_whoever_adds_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Conversations(tmp_path)
+    kept.add("ada", "old", "a question about zebras", "answer")
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + MAX_AGE_S + 1)
+    kept.purge()
+
+    assert b"zebras" not in (tmp_path / FILE_NAME).read_bytes()
+
+
+def test_row_38_a_conversation_of_an_earlier_version_is_kept_counted_and_erased(
+    tmp_path: Path,
+) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute("PRAGMA secure_delete = OFF")
+        database.execute(
+            "CREATE TABLE messages (n INTEGER PRIMARY KEY, owner TEXT NOT NULL, conversation TEXT "
+            "NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL, at REAL NOT NULL)"
+        )
+        add = "INSERT INTO messages (owner, conversation, role, content, at) VALUES (?, ?, ?, ?, ?)"
+        for name, content in (("old", "zebras " * 2_000), ("kept", "a question")):
+            database.execute(add, ("ada", name, "user", content, time.time()))
+        database.commit()
+        database.execute("DELETE FROM messages WHERE conversation = 'old'")
+    assert b"zebras" in (tmp_path / FILE_NAME).read_bytes()
+
+    kept = Conversations(tmp_path)
+    assert [m.content for m in kept.messages("ada", "kept")] == ["a question"]
+    assert b"zebras" not in (tmp_path / FILE_NAME).read_bytes()
+    assert kept.delete("ada", "kept")
+    assert b"a question" not in (tmp_path / FILE_NAME).read_bytes()

@@ -1,5 +1,6 @@
 """What a provider said a call cost is what it cost, however the call ended."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import AnswerUnavailable, ProviderError
-from app.events import Message
+from app.events import Message, TextDelta
 from app.llm.ledger import Entry
 from tests.faults.network import dropped
 from tests.llm.conftest import OpenRouter
@@ -99,6 +100,28 @@ async def test_words_that_were_sent_are_paid_for_when_the_model_breaks_off_witho
     (entry,) = entries
     assert (entry.outcome, entry.usage.estimated) == ("server", True)
     assert (entry.usage.output_tokens, (entry.cost_usd or 0) > 0) == (100, True)
+
+
+async def test_nobody_pays_less_by_hanging_up(upstream: Upstream, open_router: OpenRouter) -> None:
+    entries: list[Entry] = []
+    prompt = "0123456789" * 3_000  # a token each, at the worst
+    upstream.llama(llama_says("說" * 50, "x", gate=asyncio.Event()))
+    async with open_router() as client:
+        client.ledger.listeners.append(entries.append)
+        stream = client.stream([Message("user", prompt)])
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                break
+        await stream.aclose()
+        reserved = client.ledger.most("openrouter", "meta-llama/llama-4-scout", 30_000, 50)
+        spent = client.ledger.budget.spent_usd()
+
+    (entry,) = entries
+    assert (entry.outcome, entry.usage.estimated) == ("cancelled", True)
+    assert entry.usage.input_tokens >= 30_000
+    assert entry.usage.output_tokens >= 50
+    assert spent == entry.cost_usd
+    assert spent >= (reserved or 1)
 
 
 async def test_what_haiku_said_it_read_is_paid_for_when_its_answer_breaks_off(

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -7,11 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.chat.service import Search
 from app.errors import FailureKind
+from app.llm.ledger import MAX_MODEL_NAMES, OTHER_MODEL
 from app.llm.provider import KeyState
 from app.ops.metrics import CallMetrics
+from app.ops.spending import spending
 from tests.conftest import Serving
 from tests.test_cli import free_port
-from tests.upstream import Upstream, haiku_says, llama_says, status
+from tests.upstream import Step, Upstream, Wire, haiku_says, llama_chunk, llama_says, status
 
 
 def samples(scraped: str) -> dict[str, float]:
@@ -149,6 +152,35 @@ async def test_calls_are_measured_under_the_conventions_names_and_buckets(
     }
     assert buckets(figures, duration) == buckets(figures, first_chunk) == seconds | {float("inf")}
     assert buckets(figures, tokens) == sizes | {float("inf")}
+
+
+async def test_row_36_models_that_a_provider_makes_up_become_one_label_and_one_row(
+    upstream: Upstream, serving: Serving, data_dir: Path
+) -> None:
+    def named(n: int) -> Step:
+        async def step(wire: Wire) -> None:
+            await wire.head()
+            await wire.event({**llama_chunk("Ciao."), "model": f"made/up-{n}"})
+            await wire.event(llama_chunk(finish="stop", model=f"made/up-{n}"))
+            await wire.event("[DONE]")
+            await wire.end()
+
+        return step
+
+    calls = 2 * MAX_MODEL_NAMES
+    upstream.llama(*map(named, range(calls)))
+    port = free_port()
+    body = {"model": "llama-scout", "messages": [{"role": "user", "content": "Ciao"}]}
+    async with serving(metrics_port=port) as client, httpx.AsyncClient() as scraper:
+        answers = [await client.post("/v1/chat/completions", json=body) for _ in range(calls)]
+        scraped = (await scraper.get(f"http://127.0.0.1:{port}/metrics")).text
+
+    models = set(re.findall('gen_ai_response_model="([^"]+)"', scraped))
+    rows = spending(data_dir, 1)
+    assert answers[-1].json()["model"] == f"made/up-{calls - 1}"
+    assert len(models) < MAX_MODEL_NAMES
+    assert {row.model for row in rows} == models >= {OTHER_MODEL}
+    assert sum(row.calls for row in rows) == calls
 
 
 def test_a_search_that_found_by_words_alone_is_told_apart() -> None:

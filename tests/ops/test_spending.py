@@ -1,7 +1,8 @@
 import sqlite3
 import threading
 import time
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 from app.events import Usage
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.pricing import PriceList
-from app.ops.spending import FILE_NAME, recording, spending
+from app.ops.spending import FILE_NAME, MAX_AGE_DAYS, booked, purge, recording, spending
 from tests.conftest import Serving
 from tests.upstream import Upstream, haiku_says, llama_says, llama_usage, status
 
@@ -136,3 +137,25 @@ def test_two_processes_may_record_at_once(tmp_path: Path) -> None:
 
 def test_nothing_spent_is_no_error(tmp_path: Path) -> None:
     assert spending(tmp_path, days=7) == []
+
+
+def test_row_36_rows_are_purged_by_age(tmp_path: Path) -> None:
+    purge(tmp_path)  # nothing was spent yet
+    kept = ledger()
+    with recording(tmp_path, kept):
+        kept.budget.reserve(0.1)
+        kept.record(entry())
+    today = datetime.now(UTC).date()
+    old = (today - timedelta(days=MAX_AGE_DAYS + 1)).isoformat()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        for table in ("spending", "booked"):
+            database.execute(f"CREATE TEMP TABLE old AS SELECT * FROM {table}")
+            database.execute("UPDATE old SET day = ?", (old,))
+            database.execute(f"INSERT INTO {table} SELECT * FROM old")
+            database.execute("DROP TABLE old")
+    assert booked(tmp_path, old) == {"": 0.1}
+    purge(tmp_path)
+
+    assert [row.day for row in spending(tmp_path, 10)] == [today.isoformat()]
+    assert booked(tmp_path, today.isoformat()) == {"": 0.1}
+    assert booked(tmp_path, old) == {}
