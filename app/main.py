@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from secrets import token_hex
 from typing import Final
@@ -42,6 +42,7 @@ from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.errors import ConfigurationError
 from app.llm.factory import open_client
+from app.media.decoder import Decoder
 from app.net import is_loopback
 from app.ops.descriptors import requests_allowed
 from app.ops.housekeeping import Chore, in_thread, keeping_house
@@ -117,6 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 under_way=UnderWay(used),
                 trusted_proxies=used.trusted_networks,
                 file_hosts=used.listed_file_hosts,
+                decoder=stack.enter_context(closing(Decoder())),
                 max_upload_bytes=used.max_upload_bytes,
                 data_dir=used.data_dir,
                 recent_calls=recent_calls,

@@ -18,6 +18,7 @@ from app.api.giving_way import GivingWay
 from app.chat.conversations import Conversations
 from app.chat.service import ChatService
 from app.llm.llama_scout_client import LlamaScoutClient
+from app.media.decoder import Decoder
 from app.net import Networks
 from app.ops.recent_calls import RecentCalls
 from app.retrieval.knowledge_base import KnowledgeBase
@@ -39,6 +40,7 @@ class Resources(TypedDict):
     under_way: UnderWay
     trusted_proxies: Networks
     file_hosts: tuple[str, ...]
+    decoder: Decoder
     max_upload_bytes: int
     data_dir: Path
     recent_calls: RecentCalls

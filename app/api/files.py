@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import Request
 from pydantic import AfterValidator, Field
 
+from app.api.callers import Caller
 from app.api.streaming import while_connected
-from app.media.decoder import Pictures, decoded
+from app.media.decoder import Decoder, Pictures
 from app.media.fetching import in_data_urls
 
 MAX_FILES = 8
@@ -53,7 +54,11 @@ async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
     """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
     if not files:
         return {}
+    decoder: Decoder = request.state.decoder
+    caller: Caller = request.state.caller
     with while_connected(request.receive):
         data_urls = await in_data_urls(files, request.state.file_hosts)
-        pictures = await decoded(list(data_urls.values()))
+        pictures = await decoder.decoded(
+            list(data_urls.values()), caller.key.name if caller.key else ""
+        )
     return {file: pictures[url] for file, url in data_urls.items()}

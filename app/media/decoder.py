@@ -1,39 +1,103 @@
-"""Pictures and videos are decoded in a child process, which hostile ones may take down alone.
+"""Pictures and videos are decoded in child processes, which a hostile one may take down alone.
 
-One process for a request, begun when it is needed: it takes a third of a second,
-which a picture's answer takes many times.
+Each file has a process of its own, so that none meets what another left behind.
 """
 
 import asyncio
 import logging
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 import msgspec
 
-from app.errors import MediaRejected
+from app.errors import ChildFailed, MediaRejected
 from app.events import Picture
-from app.settings import CHILD_ENVIRONMENT, ROOT
+from app.sandbox import Child, Limits, Spare
 
 logger = logging.getLogger(__name__)
 
-TIME_LIMIT_S = 30.0
-CPU_LIMIT_S = 20
-MEMORY_LIMIT_BYTES = 1024**3
-"""Of addresses: the decoders with their libraries take half of it."""
-_AT_ONCE = asyncio.Semaphore(2)
+LIMITS: Final = Limits(
+    # The longest videos that fit into a request, 40 s of 720p or 20 of 1080p, take 1 to 2 s.
+    time_s=10,
+    cpu_s=5,
+    # Of addresses: the decoders with their libraries take half of it.
+    memory_bytes=1024**3,
+    answer_bytes=16 * 1024**2,
+)
+_AT_ONCE: Final = 2
 """As many as a small machine has processors: more at once would each take longer."""
 
 Pictures = Mapping[str, tuple[Picture, ...]]
 """What became of each file, by its URL."""
+Slots = Callable[[str], AbstractAsyncContextManager[object]]
+"""The right to decode one file, for a caller; held while it is decoded."""
 
 
 class Reply(msgspec.Struct):
-    """What the child made of them: pictures for each data URL, or the reason against."""
+    """What the child made of a file: pictures, or the reason against."""
 
-    pictures: list[list[Picture]] | None = None
+    pictures: tuple[Picture, ...] = ()
     rejected: str | None = None
-    traceback: str | None = None
+
+
+class Decoder:
+    """Decodes files, a few at a time; a child process is ready once the first was taken.
+
+    Args:
+        limits: The bounds of one file.
+        slots: Who may decode when.
+    """
+
+    def __init__(self, limits: Limits = LIMITS, slots: Slots | None = None) -> None:
+        self._spare = Spare(lambda: Child("app.media.child", limits))
+        self._slots = slots or _first_come()
+
+    def close(self) -> None:
+        """End the child that is ready."""
+        self._spare.close()
+
+    async def decoded(self, urls: Sequence[str], caller: str = "") -> Pictures:
+        """The pictures in data URLs.
+
+        Args:
+            urls: The files. A declared type does not decide how one is read, its first bytes do.
+            caller: Whose files they are, for a fair share of the decoders.
+
+        Raises:
+            MediaRejected: A file cannot be shown; the message says which one, and why.
+        """
+        distinct = list(dict.fromkeys(urls))
+        decoding = [
+            asyncio.create_task(self._decode(url, f"file {number} of {len(distinct)}", caller))
+            for number, url in enumerate(distinct, 1)
+        ]
+        try:
+            return dict(zip(distinct, await asyncio.gather(*decoding), strict=True))
+        finally:
+            for task in decoding:
+                task.cancel()
+
+    async def _decode(self, url: str, name: str, caller: str) -> tuple[Picture, ...]:
+        async with self._slots(caller):
+            try:
+                reply = await self._ask(url)
+            except ChildFailed as error:
+                if error.traceback:
+                    logger.warning("decoding %s failed:\n%s", name, error.traceback)
+                raise MediaRejected(f"{name} cannot be decoded: it {error}") from error
+        if reply.rejected:
+            raise MediaRejected(f"{name} {reply.rejected}")
+        return reply.pictures
+
+    async def _ask(self, url: str) -> Reply:
+        child = self._spare.take()
+        try:
+            return await asyncio.to_thread(child.ask, url, Reply)
+        finally:
+            # Also when nobody waits any more, which ends the thread as well.
+            child.kill()
+            asyncio.get_running_loop().run_in_executor(None, child.close)
 
 
 def shown(urls: Iterable[str], pictures: Pictures) -> tuple[Picture, ...]:
@@ -41,42 +105,12 @@ def shown(urls: Iterable[str], pictures: Pictures) -> tuple[Picture, ...]:
     return tuple(picture for url in urls for picture in pictures[url])
 
 
-async def decoded(urls: Sequence[str]) -> Pictures:
-    """The pictures in data URLs. Raises `MediaRejected`, which says which one, and why."""
-    distinct = list(dict.fromkeys(urls))
-    if not distinct:
-        return {}
-    async with _AT_ONCE:
-        answer = await _ask(msgspec.msgpack.encode(distinct))
-    reply = msgspec.msgpack.decode(answer, type=Reply)
-    if reply.traceback:
-        logger.warning("decoding failed:\n%s", reply.traceback)
-    if reply.pictures is None:
-        raise MediaRejected(reply.rejected or "cannot be decoded")
-    return dict(zip(distinct, map(tuple, reply.pictures), strict=True))
+def _first_come() -> Slots:
+    free = asyncio.Semaphore(_AT_ONCE)
 
+    @asynccontextmanager
+    async def slot(_: str) -> AsyncIterator[None]:
+        async with free:
+            yield
 
-async def _ask(request: bytes) -> bytes:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "app.media.child",
-        cwd=ROOT,
-        env=CHILD_ENVIRONMENT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(TIME_LIMIT_S):
-            answer, _ = await child.communicate(request)
-    except TimeoutError:
-        answer = b""
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if not answer:
-        raise MediaRejected("a file takes too long to be decoded, or too much memory")
-    return answer
+    return slot

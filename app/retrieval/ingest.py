@@ -18,10 +18,11 @@ from app.retrieval.ingest_report import (
 )
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
-from app.retrieval.reader import Reader
+from app.retrieval.reader import Reader, start_child
 from app.retrieval.records import Document
 from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
+from app.sandbox import Child
 
 # Some ten seconds of embedding: how long a stop may take.
 EMBEDDING_SLICE = 64
@@ -34,7 +35,8 @@ class Stopped(Exception):
 class Ingester:
     """Brings the knowledge base up to files. Calls block; one ingest at a time.
 
-    `stop` is asked between two files, or slices of a long one, and ends the work.
+    `stop` is asked between two files, or slices of a long one, and ends the work. `start`
+    gives the process in which files are read, when one is needed.
     """
 
     def __init__(
@@ -44,12 +46,18 @@ class Ingester:
         embedder: Embedder,
         shipped: Mapping[str, Vectors],
         stop: Callable[[], bool],
+        start: Callable[[], Child] = start_child,
     ) -> None:
         self._store = store
         self._dense = dense
         self._embedder = embedder
         self._shipped = shipped
         self._stop = stop
+        self._reader = Reader(start)
+
+    def interrupt(self) -> None:
+        """End the reading of a file, from another thread, when nobody waits for it any more."""
+        self._reader.stop()
 
     def run(
         self, sources: Sequence[Source], options: IngestOptions, progress: ProgressCallback
@@ -59,7 +67,7 @@ class Ingester:
         summary = IngestSummary(rejected=found.rejected, skipped=found.skipped)
         meter = Meter([file.size for file in found.files], progress)
         taken: set[str] = set()
-        with Reader() as reader:
+        with self._reader as reader:
             for file in found.files:
                 path = str(file.path)
                 try:
@@ -89,7 +97,7 @@ class Ingester:
         others = options.only_own and known is not None and known.root != file.root
         if known and (known.access != options.access or others):
             raise DocumentRejected(f"the id {file.document_id} is taken: name a collection")
-        with Reader() as reader:
+        with self._reader as reader:
             return self.add(file, content, options, reader)
 
     def add(

@@ -28,9 +28,11 @@ from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, Progr
 from app.retrieval.language import question_language, soon_question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.question import Question
+from app.retrieval.reader import start_child
 from app.retrieval.records import Stats
 from app.retrieval.sources import UPLOADED, Source, is_within, uploaded_file
 from app.retrieval.store import Store
+from app.sandbox import Child, Spare
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class KnowledgeBase:
         self._opening: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[str | None] | None = None
+        # An upload does not wait for a process to start.
+        self._readers = Spare(start_child)
         self._prepared = asyncio.create_task(self._prepare())
         self._prepared.add_done_callback(self._after_preparation)
 
@@ -239,7 +243,9 @@ class KnowledgeBase:
         async with self._ingesting:
             try:
                 return await self._working(
-                    {}, lambda ingester: ingester.add_upload(file, content, options)
+                    {},
+                    lambda ingester: ingester.add_upload(file, content, options),
+                    self._readers.take,
                 )
             except Stopped as error:
                 raise IndexNotReady("the service is being stopped") from error
@@ -314,20 +320,26 @@ class KnowledgeBase:
         report = _on_this_loop(progress)
         return await self._working(shipped, lambda ingester: ingester.run(sources, options, report))
 
-    async def _working(self, shipped: Mapping[str, Vectors], work: Callable[[Ingester], T]) -> T:
+    async def _working(
+        self,
+        shipped: Mapping[str, Vectors],
+        work: Callable[[Ingester], T],
+        start: Callable[[], Child] = start_child,
+    ) -> T:
         """Do an ingest's work in a thread; it is told to stop when it is cancelled or we close."""
         cancelled = threading.Event()
 
         def stop() -> bool:
             return cancelled.is_set() or self._closing.is_set()
 
-        ingester = Ingester(self._store, self._dense, self._embedder, shipped, stop)
+        ingester = Ingester(self._store, self._dense, self._embedder, shipped, stop, start)
         working = asyncio.ensure_future(asyncio.to_thread(work, ingester))
         try:
             result = await asyncio.shield(working)
         except asyncio.CancelledError:
             # The thread cannot be interrupted, and must be done before the next ingest.
             cancelled.set()
+            ingester.interrupt()
             await asyncio.wait([working])
             raise
         self._stats = await asyncio.to_thread(self._store.stats)
@@ -349,6 +361,7 @@ class KnowledgeBase:
 
     async def _close(self) -> None:
         self._closing.set()
+        self._readers.close()
         await asyncio.wait([self._prepared])
         if self._warming:
             await asyncio.wait([self._warming])

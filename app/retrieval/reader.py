@@ -1,39 +1,45 @@
 """Hostile files are read in a child process that may be killed: the service goes on.
 
-The child has no secrets in its environment, bounds on its memory and time, and
-may write no file. It is one process for many files, since it takes a second to
-start, begun with the first file that needs it.
+The child is confined and bounded in memory and time. It is one process for the files of one
+ingest, and never for those of two.
 """
 
 import logging
-import signal
-import subprocess
-import sys
-import threading
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import PurePath
 from types import TracebackType
-from typing import IO, Self
+from typing import Final, Self
 
 import msgspec
 
-from app.errors import DocumentRejected
+from app.errors import ChildFailed, ChildFailure, DocumentRejected
 from app.retrieval.extractors.formats import SUFFIXES, Format
 from app.retrieval.preparation import Prepared, prepare
-from app.settings import CHILD_ENVIRONMENT, ROOT
+from app.sandbox import Child, Limits
 
 logger = logging.getLogger(__name__)
 
-TIME_LIMIT_S = 120.0
-"""For one file by the clock: 381 pages of tables take 1 s of an idle processor."""
-CPU_LIMIT_S = 60
-MEMORY_LIMIT_BYTES = 1536 * 1024 * 1024
-"""Of addresses: Python with its libraries takes 300 MB of them, a PDF of 20 MB 400."""
+LIMITS: Final = Limits(
+    # For one file: 381 pages of tables take 1 s of an idle processor.
+    time_s=120,
+    cpu_s=60,
+    # Of addresses: Python with its libraries takes 400 MB of them, a PDF of 20 MB 500.
+    memory_bytes=1536 * 1024**2,
+    answer_bytes=128 * 1024**2,
+)
 
 # Text of this size is prepared in some milliseconds and by code that knows no format:
 # as safe here, and a start with small documents needs no child.
-_SMALL_BYTES = 64 * 1024
-_LENGTH_BYTES = 8
+_SMALL_BYTES: Final = 64 * 1024
+
+_REASONS: Final = {
+    ChildFailure.TIME: "takes too long to be read",
+    ChildFailure.MEMORY: "takes too much memory to be read",
+    ChildFailure.OUTPUT: "holds too much text",
+    ChildFailure.CRASH: "makes its reader crash",
+    ChildFailure.ERROR: "is damaged: it does not read as its name's format",
+    ChildFailure.STOPPED: "was not read: the ingest was stopped",
+}
 
 
 class Request(msgspec.Struct):
@@ -45,29 +51,28 @@ class Request(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What the child made of it: `prepared`, or `rejected` with the reason.
-
-    `traceback` is of a library that failed on the file, or of a mistake of ours.
-    """
+    """What the child made of it: `prepared`, or `rejected` with the reason."""
 
     prepared: Prepared | None = None
     rejected: str | None = None
-    traceback: str | None = None
-    out_of_memory: bool = False
+
+
+def start_child(limits: Limits = LIMITS) -> Child:
+    """A process that reads files."""
+    return Child("app.retrieval.reader_child", limits)
 
 
 class Reader:
-    """Prepares files, one at a time. Blocks; a context manager that ends its child."""
+    """Prepares files, one at a time. Blocks; a context manager that ends its child.
 
-    def __init__(
-        self,
-        time_limit_s: float = TIME_LIMIT_S,
-        cpu_limit_s: int = CPU_LIMIT_S,
-        memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-    ) -> None:
-        self._time_limit_s = time_limit_s
-        self._limits = (str(cpu_limit_s), str(memory_limit_bytes))
-        self._child: subprocess.Popen[bytes] | None = None
+    Args:
+        start: Where a child comes from, when the first file needs one.
+    """
+
+    def __init__(self, start: Callable[[], Child] = start_child) -> None:
+        self._start = start
+        self._child: Child | None = None
+        self._stopped = False
 
     def __enter__(self) -> Self:
         return self
@@ -80,81 +85,51 @@ class Reader:
     ) -> None:
         self._end()
 
+    def stop(self) -> None:
+        """Read no further, from another thread: what is being read is rejected at once."""
+        self._stopped = True
+        if child := self._child:
+            child.kill()
+
     def prepare(self, content: bytes, name: str, *, force: bool = False) -> Prepared:
         """Read and cut the file of that name.
 
-        Raises `DocumentRejected`, also when reading it takes too long or too much memory.
+        Raises:
+            DocumentRejected: It cannot be read, or not within the bounds of time and memory.
         """
         plain = SUFFIXES.get(PurePath(name).suffix.lower()) in (Format.MARKDOWN, Format.TEXT)
         if plain and not force and len(content) <= _SMALL_BYTES:
             return prepare(content, name)
-        request = Request(content, name, force)
-        used = self._child is not None
-        reply = self._ask(request)
-        if reply.out_of_memory:
-            self._end()
-            # What earlier files left behind does not count against this one.
-            reply = self._ask(request) if used else reply
-        if reply.traceback:
-            logger.warning("reading %s failed:\n%s", name, reply.traceback)
+        try:
+            reply = self._ask(Request(content, name, force))
+        except ChildFailed as error:
+            if error.traceback:
+                logger.warning("reading %s failed:\n%s", name, error.traceback)
+            raise DocumentRejected(_REASONS[error.failure]) from error
         if reply.prepared is None:
             raise DocumentRejected(reply.rejected or "cannot be read")
         return reply.prepared
 
     def _ask(self, request: Request) -> Reply:
-        child = self._child = self._child or self._start()
-        assert child.stdin
-        assert child.stdout
-        late = threading.Timer(self._time_limit_s, child.kill)
-        late.start()
+        used = self._child is not None
         try:
-            with suppress(BrokenPipeError):  # the end of its output tells why
-                send(child.stdin, msgspec.msgpack.encode(request))
-            answer = receive(child.stdout)
-        finally:
-            late.cancel()
-        if answer is None:
-            raise DocumentRejected(self._epitaph(child))
-        return msgspec.msgpack.decode(answer, type=Reply)
+            return self._asked(request)
+        except ChildFailed as error:
+            if error.failure is ChildFailure.ERROR:
+                raise
+            self._end()
+            if error.failure is not ChildFailure.MEMORY or not used:
+                raise
+        # What earlier files left behind does not count against this one.
+        return self._asked(request)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "app.retrieval.reader_child", *self._limits],
-            cwd=ROOT,
-            # One thread, since each reserves addresses.
-            env={**CHILD_ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C is for the service, which ends this process.
-            start_new_session=True,
-        )
-
-    def _epitaph(self, child: subprocess.Popen[bytes]) -> str:
-        self._end()
-        match -(child.returncode or 0):
-            case signal.SIGXCPU | signal.SIGKILL:
-                return "takes too long to be read, or too much memory"
-            case ended_by:
-                logger.error("the process that reads files ended with code %d", -ended_by)
-                return "makes its reader crash"
+    def _asked(self, request: Request) -> Reply:
+        child = self._child = self._child or self._start()
+        if self._stopped:
+            child.kill()
+        return child.ask(request, Reply)
 
     def _end(self) -> None:
         child, self._child = self._child, None
         if child:
-            child.kill()
-            child.communicate()
-
-
-def send(stream: IO[bytes], message: bytes) -> None:
-    """Write one message."""
-    stream.write(len(message).to_bytes(_LENGTH_BYTES))
-    stream.write(message)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> bytes | None:
-    """Read one message; None when the other end is gone."""
-    length = int.from_bytes(stream.read(_LENGTH_BYTES))
-    message = stream.read(length) if length else b""
-    return message if length and len(message) == length else None
+            child.close()

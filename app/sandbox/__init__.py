@@ -8,9 +8,18 @@ A confined child can open no file, open no socket and start no process once it s
 needs is imported before. `Confinement` tells by which of the kernel's means.
 """
 
-from app.sandbox.child import run_program, serve
+from app.sandbox.child import import_all, run_program, serve
 from app.sandbox.confinement import Confinement
 from app.sandbox.launcher import Child, Spare
 from app.sandbox.messages import Limits, Program
 
-__all__ = ["Child", "Confinement", "Limits", "Program", "Spare", "run_program", "serve"]
+__all__ = [
+    "Child",
+    "Confinement",
+    "Limits",
+    "Program",
+    "Spare",
+    "import_all",
+    "run_program",
+    "serve",
+]

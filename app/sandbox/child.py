@@ -1,12 +1,16 @@
 """The child's side: confine the process, then answer requests until the service closes the pipe."""
 
+import importlib
 import os
+import pkgutil
 import resource
 import select
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from types import ModuleType
 from typing import IO, TypeVar
 
 import msgspec
@@ -62,6 +66,14 @@ def run_program(name: str, content: bytes) -> bytes:
     if output.failure:
         raise ChildFailed(output.failure)
     return output.content
+
+
+def import_all(package: ModuleType) -> None:
+    """Import every module of a package, for libraries that import some of their own when used."""
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            with suppress(ImportError):  # of another system
+                importlib.import_module(module.name)
 
 
 _answers: IO[bytes]

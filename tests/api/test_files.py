@@ -93,7 +93,7 @@ async def test_a_video_and_earlier_pictures_are_shown_in_their_places(
         ({"files": ["https://example.com/passport.png"]}, "FILE_HOSTS does not list"),
         ({"files": ["file:///etc/passwd"]}, "is no https address and no data URL"),
         ({"files": ["data:image/svg+xml;base64,AAAA"]}, "is of no known kind"),
-        ({"files": [data_url("image/png", b"no picture")]}, "file 1 of 1 is no PNG"),
+        ({"files": [data_url("image/png", b"no picture")]}, "file 1 of 1 is neither a PNG"),
         ({"files": [PNG] * 9}, "at most 8"),
         (
             {
@@ -168,7 +168,7 @@ async def test_a_form_that_is_not_taken_says_why(upstream: Upstream, serving: Se
     refused: list[tuple[Any, Any, int, str]] = [
         (asked, [file(b"x" * 5_000_001)], 422, "file 1 is larger than 5,000,000 bytes"),
         (asked, [file(b"<svg/>", "image/svg+xml")], 422, "is of no known kind"),
-        (asked, [file(b"no picture")], 422, "file 1 of 1 is no PNG"),
+        (asked, [file(b"no picture")], 422, "file 1 of 1 is neither a PNG"),
         (asked, [file(b"x")] * 9, 400, "Maximum number of files is 8"),
         (asked, [file(b"x", field="photo")], 422, "in the field photo; send it as files"),
         ({}, [file(b"x")], 422, "send either message or messages"),

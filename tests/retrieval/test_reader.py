@@ -1,14 +1,12 @@
 """A real child process, and files that harm it."""
 
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from app.errors import DocumentRejected
-from app.retrieval.reader import Reader
+from app.retrieval.reader import LIMITS, Reader, start_child
 from tests.retrieval.extractors import files
 
 SMALL = b'{"permit": "E33G is for remote workers"}'
@@ -58,23 +56,27 @@ def test_a_passage_knows_the_pages_on_which_it_begins_and_ends(reader: Reader) -
     assert {chunk.page for chunk in prepared.chunks} == {1, 2, 3}
 
 
+def reading(**limits: float) -> Reader:
+    return Reader(lambda: start_child(replace(LIMITS, **limits)))
+
+
 def test_too_much_work_ends_the_child_and_the_next_file_is_read() -> None:
-    with Reader(cpu_limit_s=1) as reader:
-        with pytest.raises(DocumentRejected, match="takes too long to be read, or too much"):
+    with reading(cpu_s=1) as reader:
+        with pytest.raises(DocumentRejected, match="takes too long to be read"):
             reader.prepare(LONG_WORK, "long.html")
         assert "E33G" in reader.prepare(SMALL, "small.json").loaded.text
 
 
 def test_a_child_that_hangs_is_killed_by_the_clock() -> None:
     with (
-        Reader(time_limit_s=0.01) as reader,
+        reading(time_s=0.3) as reader,
         pytest.raises(DocumentRejected, match="takes too long to be read"),
     ):
-        reader.prepare(SMALL, "small.json")
+        reader.prepare(LONG_WORK, "long.html")
 
 
 def test_row_12_too_much_memory_is_refused_and_the_next_file_is_read() -> None:
-    with Reader(memory_limit_bytes=500 * 1024**2) as reader:
+    with reading(memory_bytes=600 * 1024**2) as reader:
         with pytest.raises(DocumentRejected, match="takes too much memory to be read"):
             reader.prepare(MUCH_MEMORY, "large.json")
         assert "E33G" in reader.prepare(SMALL, "small.json").loaded.text
@@ -83,17 +85,8 @@ def test_row_12_too_much_memory_is_refused_and_the_next_file_is_read() -> None:
 def test_a_damaged_file_is_one_line_and_the_library_s_complaint_is_logged(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(DocumentRejected, match=r"is damaged: \w+ while reading it"):
+    with pytest.raises(DocumentRejected, match="is damaged: it does not read as") as refused:
         reader.prepare(files.archive(word__document_xml=b"<w:document"), "guide.docx")
+    assert "Error" not in str(refused.value)
     assert "reading guide.docx failed" in caplog.text
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_the_child_is_given_no_secret(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENROUTER_API_KEY_LLAMA", "sk-or-planted")
-    reader.prepare(SMALL, "small.json")
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in children]
-    readers = [e for e in environments if b"OPENBLAS_NUM_THREADS=1" in e]
-    assert readers
-    assert not any(b"planted" in e for e in readers)
+    assert "Error" in caplog.text

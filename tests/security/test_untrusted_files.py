@@ -11,10 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from app.errors import DocumentRejected
 from app.retrieval import front_matter
-from app.retrieval.reader import Reader
+from app.retrieval.reader import LIMITS, Reader, start_child
 from app.retrieval.sources import Source, survey
 from tests.conftest import Serving
 from tests.security import bombs
@@ -49,7 +50,8 @@ SLOW: dict[str, Callable[[], bytes]] = {
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
     """With less of all than the service's, so that a test ends sooner; the kinds are the same."""
-    with Reader(cpu_limit_s=8, memory_limit_bytes=700 * bombs.MEGABYTE) as started:
+    limits = replace(LIMITS, cpu_s=8, memory_bytes=800 * bombs.MEGABYTE)
+    with Reader(lambda: start_child(limits)) as started:
         yield started
 
 
