@@ -7,7 +7,7 @@ other numbers.
 import re
 from collections.abc import Callable
 
-from stdnum import luhn
+from stdnum import luhn, numdb
 from stdnum.iban import is_valid as is_iban
 from stdnum.id.nik import is_valid as is_nik
 from stdnum.id.npwp import is_valid as is_npwp
@@ -31,6 +31,11 @@ _CARD_WORD = re.compile(
     re.I,
 )
 _LABEL_CHARACTERS = 60
+
+
+def load_tables() -> None:
+    """Read the tables that numbers are looked up in, which is otherwise done at the first one."""
+    numdb.get("id/loc")
 
 
 def identity_numbers(text: str) -> list[str]:

@@ -4,9 +4,12 @@ import email
 import encodings
 import xml
 
+import stdnum
+
 from app.errors import DocumentRejected
 from app.retrieval import extractors
 from app.retrieval.language import load_models
+from app.retrieval.personal_data import load_tables
 from app.retrieval.preparation import prepare
 from app.retrieval.reader import Reply, Request
 from app.sandbox import import_all, serve
@@ -24,7 +27,8 @@ def _handle(request: Request) -> Reply:
 if __name__ == "__main__":
     # Nothing can be opened once files are read: what a library imports when it is used, and the
     # modules of `extractors` do not, is imported here.
-    for package in (email, encodings, xml, extractors):
+    for package in (email, encodings, xml, stdnum, extractors):
         import_all(package)
     load_models()
+    load_tables()
     serve(_handle, Request)

@@ -1,13 +1,16 @@
 """A real child process, and files that harm it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from msgspec.structs import replace
 
 from app.errors import DocumentRejected
+from app.retrieval.extractors.formats import SUFFIXES
+from app.retrieval.preparation import Prepared, prepare
 from app.retrieval.reader import LIMITS, Reader, start_child
 from tests.retrieval.extractors import files
+from tests.shared import documents
 
 SMALL = b'{"permit": "E33G is for remote workers"}'
 # Markdownify needs a minute for it.
@@ -54,6 +57,37 @@ def test_a_passage_knows_the_pages_on_which_it_begins_and_ends(reader: Reader) -
         assert chunk.last_page == ended
     assert any(chunk.page != chunk.last_page for chunk in prepared.chunks)
     assert {chunk.page for chunk in prepared.chunks} == {1, 2, 3}
+
+
+NUMBERS = (
+    "NIK: 3171011708450001",
+    "NPWP 01.312.166.0-091.000",
+    "codice fiscale RSSMRA85T10A562S",
+    "IBAN ES91 2100 0418 4502 0005 1332",
+    "carta 4111 1111 1111 1111",
+)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_of_persons_are_known_in_the_child_too(number: str, reader: Reader) -> None:
+    content = f"# A guide\n\nWrite {number} on the form.\n".encode()
+    with_child = reader.prepare(content, "guide.md", force=True)
+    assert with_child == prepare(content, "guide.md", force=True)
+
+
+@pytest.mark.slow
+def test_the_child_lacks_nothing_that_reading_takes(reader: Reader) -> None:
+    """It can import and open nothing: every hard file comes out of it as it does here."""
+    for path in sorted(path for path in documents("").iterdir() if path.suffix in SUFFIXES):
+        content = path.read_bytes()
+        assert read_by(reader.prepare, content, path.name) == read_by(prepare, content, path.name)
+
+
+def read_by(read: Callable[..., Prepared], content: bytes, name: str) -> Prepared | str:
+    try:
+        return read(content, name, force=True)
+    except DocumentRejected as error:
+        return str(error)
 
 
 def reading(**limits: float) -> Reader:
