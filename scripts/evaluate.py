@@ -78,7 +78,6 @@ async def evaluate(
     dense = DenseSearch(settings, store, embedder)
     scores = {}
     try:
-        await asyncio.to_thread(dense.open)
         await asyncio.to_thread(dense.warm)
         hybrid = HybridSearch(store, dense)
         for translated, suffix in ((False, ""), (True, ", recorded translations")):

@@ -18,10 +18,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 import app.llm.haiku  # noqa: F401  # loaded late by the service: not within a test's limits
-from app.retrieval import index_keeper
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.attacking import Victim, free_port, victim
-from tests.index_here import IndexHere
 from tests.service import running, settings_for, until_ready
 from tests.upstream import Upstream
 
@@ -42,13 +40,6 @@ def _no_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "_proxy"
         ):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _index_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real Chroma, in a process of its own only where that is what is tested."""
-    if "real_index_process" not in request.keywords:
-        monkeypatch.setattr(index_keeper, "IndexChild", IndexHere)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The vector half: the embedder, the vectors in memory and Chroma's index together."""
+"""The vector half of a search: the embedder, the vectors in memory, and Chroma for the most."""
 
 import asyncio
 import threading
@@ -11,16 +11,15 @@ from typing import NamedTuple
 
 from app.errors import VectorsUnavailable
 from app.limits import FairQueue, caller_name
+from app.retrieval.chroma_index import Approximate, ChromaIndex
 from app.retrieval.embedder import Embedder, Vectors
-from app.retrieval.exact import ExactIndex
+from app.retrieval.exact import ExactIndex, nearest_first
 from app.retrieval.filters import Scope
-from app.retrieval.live_index import LiveIndex
 from app.retrieval.question import Question
 from app.retrieval.question_vectors import QuestionVectors
 from app.retrieval.records import Change, Neighbour, Partition
 from app.retrieval.small_talk import SmallTalk
 from app.retrieval.store import Store
-from app.retrieval.vector_index import MadeBy
 from app.settings import Settings
 
 # A question takes some 20 ms to embed and 2 ms a language to search, ten times that
@@ -28,10 +27,6 @@ from app.settings import Settings
 SEARCH_TIMEOUT_S = 3.0
 _TRY_S = 2.0
 """How often what failed is tried again."""
-# So many vectors of a partition are compared one by one; of more the nearest are looked for in
-# Chroma's graph. Processor time of a question, ms: 3,333 0.18 and 1.4, 10,000 0.7, 20,000 2.4,
-# 33,333 4.7 and 1.8. The graph found 9,998 of 10,000 neighbours.
-EXACT_UP_TO = 15_000
 # One at a time in the index; the others bound what may hang.
 _THREADS = 4
 _ROOM_CHARACTERS = 100_000
@@ -46,7 +41,7 @@ class Asked(NamedTuple):
     vector: Vectors
     by_language: Mapping[str, Vectors] = MappingProxyType({})
     small_talk: bool = False
-    found: Mapping[Partition, list[Neighbour]] = MappingProxyType({})
+    found: Mapping[Partition, Approximate] = MappingProxyType({})
 
 
 class DenseSearch:
@@ -66,33 +61,23 @@ class DenseSearch:
         self._embedding = FairQueue("embedded", capacity=1, room=_ROOM_CHARACTERS)
         self._embedded_at = time.monotonic()
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dense")
-        made_by = MadeBy.of(embedder)
-        self._live = LiveIndex(settings, store, made_by, self._exact, self._executor)
+        made_by = f"{store.id} {embedder.name} {embedder.dimension}"
+        self._chroma = ChromaIndex(settings.data_dir, made_by)
+        # Held for a write to the store together with the same write to the vectors in memory.
+        self._writing = threading.Lock()
         self._search_failed = False
         self._closing = threading.Event()
-        self._follower = threading.Thread(target=self._follow, name="follow", daemon=True)
+        self._keeper = threading.Thread(target=self._keep_up, name="keep up", daemon=True)
 
     @property
     def works(self) -> bool:
         """Whether a search by meaning would be answered, as far as the last one tells."""
-        return not self._search_failed and (self._live.works or self._does_without_chroma)
-
-    @property
-    def _does_without_chroma(self) -> bool:
-        sizes = self._exact.sizes.values()
-        return self._exact.loaded and all(n <= EXACT_UP_TO for n in sizes)
-
-    def open(self) -> None:
-        """Open the index, made equal to the store. A failure is logged and tried again.
-
-        An index that has to be built anew takes some 2 ms a chunk, in another process.
-        """
-        if not self._follower.is_alive() and not self._closing.is_set():
-            self._follower.start()
-        self._live.open()
+        return not self._search_failed
 
     def warm(self) -> None:
         """Load models and vectors, so that the first question need not wait for them."""
+        if not self._closing.is_set():
+            self._keeper.start()
         self._exact.load()
         try:
             self._small_talk.matches(self._embedder.embed_queries(["?"])[0])
@@ -103,35 +88,38 @@ class DenseSearch:
     def close(self) -> None:
         """Close the index; searches still running are not waited for."""
         self._closing.set()
-        if self._follower.is_alive():
-            self._follower.join()
+        self._chroma.stop()
+        if self._keeper.is_alive():
+            self._keeper.join()
         self._embedding.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._live.close()
+        self._chroma.close()
 
     def write(self, change_store: Callable[[], Change | None]) -> Change | None:
-        """Change the store, then the indexes alike."""
-        return self._live.write(change_store)
+        """Change the store, then the vectors in memory alike."""
+        with self._writing:
+            change = change_store()
+            if change:
+                self._exact.apply(change)
+        return change
 
-    def _follow(self) -> None:
+    def _keep_up(self) -> None:
         while not self._closing.wait(_TRY_S):
-            if not self._live.works:
-                self._live.recover()
             if self._search_failed:
                 self._try_embedder()
+            if self._exact.loaded:
+                self._chroma.keep_up(self._exact.sizes)
 
     def waits(self, question: Question, scope: Scope) -> bool:
         """Whether `ask` has to wait for the embedder, for vectors to be read or for Chroma."""
         known = self._vectors.remembers(question)
-        return not known or not self._exact.loaded or self._asks_chroma(scope)
+        return not known or not self._exact.loaded or bool(self._approximate(scope))
 
     async def ask(self, question: Question, limit: int, scope: Scope) -> Asked:
         """What `rankings` needs of a question.
 
         Raises `VectorsUnavailable`, at the time limit too, and `TooMuchWaiting`.
         """
-        if not self._live.works:
-            self._live.recover()
         try:
             if not self.waits(question, scope):
                 asked = self._asked(question, limit, scope)
@@ -164,38 +152,34 @@ class DenseSearch:
         if self._small_talk.matches(vector):
             return Asked(vector, small_talk=True)
         self._exact.load()
-        asked = Asked(vector, by_language)
-        return self._ask_chroma(asked, limit, scope) if self._asks_chroma(scope) else asked
+        vectors = {p: by_language.get(p.language, vector) for p in self._approximate(scope)}
+        found = self._chroma.search(vectors, limit) if vectors else {}
+        return Asked(vector, by_language, found=found)
 
     def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
         """For each language at most `limit` chunks, nearest first."""
-        found = dict(asked.found) | self._exact.search(
+        found = self._exact.search(
             asked.vector,
             limit,
-            lambda partition: scope.covers(partition) and partition not in asked.found,
+            scope.covers,
             self._store.documents.visible(scope),
             asked.by_language,
+            asked.found,
         )
         by_language: dict[str, list[Neighbour]] = {}
         for partition, nearest in found.items():
             by_language.setdefault(partition.language, []).extend(nearest)
         return [
-            [neighbour.chunk_id for neighbour in sorted(nearest, key=_nearest_first)[:limit]]
+            [neighbour.chunk_id for neighbour in sorted(nearest, key=nearest_first)[:limit]]
             for _, nearest in sorted(by_language.items())
             if nearest
         ]
 
-    def _asks_chroma(self, scope: Scope) -> bool:
-        return not scope.picks_documents and bool(self._large(scope))
-
-    def _large(self, scope: Scope) -> frozenset[Partition]:
-        sizes = self._exact.sizes.items()
-        return frozenset(part for part, n in sizes if n > EXACT_UP_TO and scope.covers(part))
-
-    def _ask_chroma(self, asked: Asked, limit: int, scope: Scope) -> Asked:
-        large = self._large(scope)
-        found = self._live.search(asked.vector, limit, large.__contains__, asked.by_language)
-        return asked._replace(found=found)
+    def _approximate(self, scope: Scope) -> list[Partition]:
+        """The partitions that Chroma is asked for; it knows no filter."""
+        if scope.picks_documents:
+            return []
+        return [partition for partition in self._chroma.partitions if scope.covers(partition)]
 
     def _try_embedder(self) -> None:
         try:
@@ -203,7 +187,3 @@ class DenseSearch:
         except VectorsUnavailable:
             return
         self._search_failed = False
-
-
-def _nearest_first(neighbour: Neighbour) -> tuple[float, int]:
-    return -neighbour.similarity, neighbour.chunk_id

@@ -119,7 +119,7 @@ class HybridSearch:
         dense, lexical = reciprocal_rank_fusion(by_meaning), reciprocal_rank_fusion(by_words)
         chunk_ids = np.array(sorted(dense.keys() | lexical.keys()), dtype=np.int64)
         documents = self._store.documents.documents()
-        # Chroma may know a chunk that was deleted or closed to the caller a moment ago.
+        # A chunk may have been deleted or closed to the caller a moment ago.
         visible = chunk_ids[self._store.documents.visible(scope).mask(chunk_ids)]
         weigh = weighing(question.text)
         found = []

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import shutil
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -22,7 +21,6 @@ from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.embedders import configured_embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
-from app.retrieval.index_keeper import DIRECTORY
 from app.retrieval.ingest import Ingester, Stopped
 from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
 from app.retrieval.language import question_language, soon_question_language
@@ -49,7 +47,6 @@ BUNDLED_VECTORS = "vectors.npz"
 _READY_WAIT_S = 5.0
 _WARMING_WAIT_S = 2.0
 """For the embedder, which may be on another machine: without it words answer."""
-_INDEX_WAIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class SearchResult:
     """Passages, best first.
 
     `language` is the question's, None when it is too short to tell. `small_talk`: no
-    question was asked, so nothing was looked up. `degraded`: the embedder or Chroma
+    question was asked, so nothing was looked up. `degraded`: the embedder
     failed, and these passages were found by their words alone. `confident`: the question
     found its answer at once, so that rewriting it is not worth a model's call.
     """
@@ -83,7 +80,6 @@ class KnowledgeBase:
         self._closing = threading.Event()
         self._ingesting = asyncio.Lock()
         self._stored = asyncio.Event()
-        self._opening: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[str | None] | None = None
         # An upload does not wait for a process to start.
@@ -123,15 +119,13 @@ class KnowledgeBase:
     ) -> int:
         """Embed every stored chunk afresh, whoever embedded it before; how many there are.
 
-        For a knowledge base that is not open. Chroma follows at the next `open`.
+        For a knowledge base that is not open.
         """
 
         def blocking(chosen: Embedder, report: ProgressCallback) -> int:
             store = Store(settings.data_dir)
             try:
-                chunks = ingest.rebuild(store, chosen, report)
-                shutil.rmtree(settings.data_dir / DIRECTORY, ignore_errors=True)
-                return chunks
+                return ingest.rebuild(store, chosen, report)
             finally:
                 store.close()
 
@@ -158,7 +152,7 @@ class KnowledgeBase:
 
     @property
     def searches_by_meaning(self) -> bool:
-        """Whether searches are whole; by words alone they go on without embedder or Chroma."""
+        """Whether searches are whole; by words alone they go on without the embedder."""
         return self._dense.works
 
     async def wait_ready(self, timeout_s: float) -> None:
@@ -182,7 +176,7 @@ class KnowledgeBase:
         Only documents of the caller's access `groups` are looked at. Uses the question's
         first 2,000 characters. `translations` holds the same question by
         language code: passages in that language are looked for with it. When the
-        embedder or Chroma fails the result is `degraded`, not an error. Raises
+        embedder fails the result is `degraded`, not an error. Raises
         `IndexNotReady`, `StorageFailed`, and `TooMuchWaiting` where the caller's
         earlier questions wait.
         """
@@ -288,12 +282,7 @@ class KnowledgeBase:
                 logger.warning("bundled knowledge: rejected %s", rejection)
         if not self._closing.is_set():
             self._stored.set()
-            self._opening = asyncio.create_task(asyncio.to_thread(self._dense.open))
             self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
-            # An index that takes longer is being rebuilt: words answer meanwhile.
-            done, _ = await asyncio.wait([self._opening], timeout=_INDEX_WAIT_S)
-            if done:
-                self._opening.result()
             await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
             # Takes 0.6 s, in which the service is ready: a question that comes meanwhile waits.
             self._telling = asyncio.create_task(asyncio.to_thread(question_language, "?"))
@@ -369,8 +358,6 @@ class KnowledgeBase:
             await asyncio.wait([self._telling])
         async with self._ingesting:
             await asyncio.to_thread(self._dense.close)
-        if self._opening:
-            await self._opening
 
 
 def _plain(question: str) -> str:

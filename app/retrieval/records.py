@@ -12,7 +12,7 @@ PUBLIC = "public"
 """The access group of every caller."""
 
 ACCESS_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-"""Names of access groups: they become a part of the names of Chroma collections."""
+"""Names of access groups: they are a part of the names of Chroma's collections."""
 
 
 POSITION_BITS = 18
@@ -23,10 +23,7 @@ The bits above stand for the document as it is: two of 10,000 clash once in 700,
 
 
 class Partition(NamedTuple):
-    """Documents that a search takes or leaves together: each has its own Chroma collection.
-
-    Chroma's `where` costs 20 to 190 times the query; another collection costs 2 ms.
-    """
+    """Documents that a search takes or leaves together."""
 
     language: str
     access: str

@@ -1,6 +1,6 @@
 """The truth: documents, chunks and vectors.
 
-Words and Chroma are derived from it and can be rebuilt. A document is replaced
+All indexes are derived from it and can be rebuilt. A document is replaced
 in one transaction, its words included, so that a process killed at any moment
 leaves the old document or the new one.
 """

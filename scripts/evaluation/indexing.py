@@ -21,7 +21,7 @@ _REPORT_EVERY_S = 15.0
 
 
 def index(corpus: Path, settings: Settings, embedder: Embedder) -> str:
-    """Index the corpus, Chroma all at once. Returns what came of it in a line."""
+    """Index the corpus. Returns what came of it in a line."""
     started = time.monotonic()
     if isinstance(embedder, CachingEmbedder):
         _embed_ahead(corpus, embedder)
@@ -31,8 +31,6 @@ def index(corpus: Path, settings: Settings, embedder: Embedder) -> str:
     try:
         ingester = Ingester(store, dense, embedder, {}, lambda: False)
         summary = ingester.run([Source(corpus)], NOTHING_SAID, lambda _: None)
-        # What was not there while documents came in is built now, in a process of its own.
-        dense.open()
         stats = store.stats()
     finally:
         dense.close()

@@ -19,7 +19,7 @@ def embedder() -> E5Embedder:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search waits until the index is open, however busy the machine is."""
     monkeypatch.setattr(knowledge_base, "_READY_WAIT_S", 120.0)
-    monkeypatch.setattr(knowledge_base, "_INDEX_WAIT_S", 120.0)
+    monkeypatch.setattr(knowledge_base, "_WARMING_WAIT_S", 120.0)
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from string import ascii_lowercase
 import pytest
 
 from app.errors import StorageFailed
-from app.retrieval import dense
+from app.retrieval import chroma_index, dense
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, VISA, MadeUpEmbedder, write
 
-pytestmark = [pytest.mark.real_index_process, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 QUESTION = "How long may a tourist stay?"
 MEGABYTE = 1024**2
@@ -52,8 +52,11 @@ async def test_a_full_disk_is_told_and_questions_are_answered_and_it_recovers(
     left: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Chroma's files are on the disk, the vectors of few passages in memory.
-    monkeypatch.setattr(dense, "EXACT_UP_TO", 0)
+    # Chroma's files are on the disk, the vectors of few passages in memory alone.
+    monkeypatch.setattr(chroma_index, "LARGE", 0)
+    monkeypatch.setattr(chroma_index, "STALE", 0)
+    monkeypatch.setattr(chroma_index, "_RETRY_S", 0.0)
+    monkeypatch.setattr(dense, "_TRY_S", 0.1)
     write(knowledge, "visa.md", VISA)
     draw = random.Random(56)
     for i in range(60):

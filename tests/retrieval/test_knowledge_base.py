@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, EmbedderMismatch, IndexNotReady, StorageFailed
-from app.retrieval import dense
+from app.retrieval import chroma_index, dense
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
@@ -167,6 +167,7 @@ async def test_many_searches_and_an_ingest_at_once(
 async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
     settings: Settings, tmp_path: Path, embedder: E5Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dense, "_TRY_S", 0.1)
     for i in range(40):
         write(tmp_path, f"more/{i}.md", f"# Office {i}\nOffice number {i} opens at {i + 6}.")
     write(tmp_path, "more/kantor.md", "# Kantor\nKantor imigrasi buka pada pukul delapan pagi.")
@@ -176,8 +177,14 @@ async def test_chroma_finds_of_many_passages_what_comparing_finds_of_few(
         await knowledge_base.add([tmp_path / "more"])
         await knowledge_base.add([tmp_path / "other"], options=IngestOptions(access="staff"))
         compared = await knowledge_base.search(QUESTION, 50, groups=groups)
-        monkeypatch.setattr(dense, "EXACT_UP_TO", 5)  # public English, neither Indonesian nor staff
+        # Public English, neither Indonesian nor staff.
+        monkeypatch.setattr(chroma_index, "LARGE", 5)
+        async with asyncio.timeout(60):
+            while not knowledge_base._dense._chroma.partitions:
+                await asyncio.sleep(0.01)
+                assert await knowledge_base.search(QUESTION, 50, groups=groups) == compared
         assert await knowledge_base.search(QUESTION, 50, groups=groups) == compared
+        assert knowledge_base._dense._chroma.partitions == {("en", "public", False)}
     assert not compared.degraded
     assert len(compared.passages) == 31  # 30 of a language
     assert "staff" in {passage.document_id for passage in compared.passages}
