@@ -213,12 +213,13 @@ verify_deployment() {
   }
   local state="" shown="" until=$((SECONDS + wait_s))
   while true; do
-    request "$(url /health)"
+    request "$(url /health)" --config - < <(authorization)
     state=$(state_of_service)
     if [ "$state" != "$shown" ]; then say "$state" && shown=$state; fi
     if [ "$state" = "$ACTIVE" ]; then
-      [ -n "$(field providers.haiku.key)" ] ||
+      if [ -n "$(field uptime_s)" ] && [ -z "$(field providers.haiku.key)" ]; then
         say "⚠️  Haiku has no key: nobody answers when Llama can't. Set ANTHROPIC_API_KEY (docs/deploy.md)"
+      fi
       return
     fi
     if ((SECONDS >= until)); then break; fi
@@ -236,13 +237,21 @@ state_of_service() {
     return
   fi
   uptime=$(field uptime_s) uptime=${uptime%.*}
-  if [ -n "$set_at" ] && ! [[ $uptime =~ ^[0-9]+$ && $uptime -le $((SECONDS - set_at)) ]]; then
+  # Strangers are not told of keys, nor since when the service runs.
+  if [ -z "$uptime" ]; then
+    echo "$ACTIVE"
+  elif [ -n "$set_at" ] && ! [[ $uptime =~ ^[0-9]+$ && $uptime -le $((SECONDS - set_at)) ]]; then
     echo "the process from before the new secret still runs"
   elif [ "$(field providers.llama-scout.key)" != valid ]; then
     echo "OpenRouter has not accepted the key yet"
   else
     echo "$ACTIVE"
   fi
+}
+
+# A configuration of curl's, so that no other user sees the key among the processes.
+authorization() {
+  [ -z "$access_key" ] || printf 'header = "Authorization: Bearer %s"\n' "$access_key"
 }
 
 fix_for() {
@@ -265,7 +274,7 @@ test_service() {
   say "Asking: $QUESTION"
   request "$(url /chat)" --max-time 150 --config - \
     --header "Content-Type: application/json" --data "{\"message\": \"$QUESTION\"}" \
-    < <([ -z "$access_key" ] || printf 'header = "Authorization: Bearer %s"\n' "$access_key")
+    < <(authorization)
   local ai_used reason detail
   if [ "$status" = 401 ]; then
     failed "the service asks for a key that it knows" \

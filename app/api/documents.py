@@ -186,6 +186,7 @@ async def documents(
     request: Request,
     knowledge_base: KnowledgeBaseDep,
     groups: ManagedGroupsDep,
+    caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Documents a page.")] = 50,
     offset: Annotated[int, Query(ge=0, le=10**9, description="Documents to pass over.")] = 0,
     languages: Annotated[
@@ -199,10 +200,15 @@ async def documents(
     ] = True,
     root: Annotated[
         str | None,
-        Query(max_length=1_000, description="Only what was taken from there or within it."),
+        Query(
+            max_length=1_000,
+            description="Only what was taken from there or within it; for operators.",
+        ),
     ] = None,
 ) -> DocumentListOut:
     """List documents by id."""
+    if root is not None and not caller.may(KeyScope.ADMIN):
+        raise HTTPException(403, "only a key with the scope admin may ask by root")
     filters = SearchFilters(
         languages=frozenset(languages),
         collections=frozenset(collections),

@@ -1,4 +1,8 @@
-"""`GET /health` and `GET /ready`: which model is at work, and what was measured."""
+"""`GET /health` and `GET /ready`: which model is at work, and what was measured.
+
+Strangers, monitors among them, learn that the service is alive and which models are set up; how
+those fare, and the figures, need the scope `admin`.
+"""
 
 import time
 from typing import Any
@@ -7,7 +11,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from app import __version__
-from app.api.deps import AdmissionDep, ClientDep, KnowledgeBaseDep
+from app.access.keys import KeyScope
+from app.api.callers import Caller
+from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
 from app.llm.attempt import Side
 from app.llm.circuit_gate import CircuitState
@@ -38,16 +44,26 @@ async def health(
     client: ClientDep,
     knowledge_base: KnowledgeBaseDep,
     admission: AdmissionDep,
+    caller: CallerOrNoneDep,
 ) -> JSONResponse:
-    """What the service is and does. Always 200 while it can answer; never calls a model."""
+    """What the service is and does. Always 200 while it can answer; never calls a model.
+
+    The scope `admin` is told more: of the keys, the circuits, the index and the costs.
+    """
+    alive = {
+        "status": "closing" if admission.closing else "ok",
+        "service": "zantara-backend",
+        "features": {"ai": public_ai_state(client)},
+    }
+    if not _is_operator(caller):
+        return JSONResponse(alive)
     stats = knowledge_base.stats()
     return JSONResponse(
         {
-            "status": "closing" if admission.closing else "ok",
-            "service": "zantara-backend",
+            **alive,
+            "features": {"ai": ai_state(client)},
             "version": __version__,
             "uptime_s": round(time.monotonic() - request.state.started, 1),
-            "features": {"ai": ai_state(client)},
             "knowledge": {
                 "ready": knowledge_base.ready,
                 # Without embedder or index the service works on, and finds less.
@@ -57,19 +73,39 @@ async def health(
             },
             "providers": _providers(client),
             "measured": _measured(client),
-        },
-        headers={"Cache-Control": "no-store"},
+        }
     )
 
 
-@router.get("/ready", responses={503: {"description": "Not yet, or no longer; it says which."}})
-async def ready(knowledge_base: KnowledgeBaseDep, admission: AdmissionDep) -> Response:
+@router.get("/ready", responses={503: {"description": "Not yet, or no longer."}})
+async def ready(
+    knowledge_base: KnowledgeBaseDep, admission: AdmissionDep, caller: CallerOrNoneDep
+) -> Response:
     """200 while questions are answered from the knowledge base, 503 before and at the end."""
-    if admission.closing:
-        return problem(503, "the service is closing", headers={"Retry-After": "2"})
-    if knowledge_base.ready:
+    if knowledge_base.ready and not admission.closing:
         return JSONResponse({"status": "ready"})
-    return problem(503, "the index is being built", headers={"Retry-After": "2"})
+    detail = "the service is closing" if admission.closing else "the index is being built"
+    if not _is_operator(caller):
+        detail = "not ready; try again in 2 s"
+    return problem(503, detail, headers={"Retry-After": "2"})
+
+
+def _is_operator(caller: Caller | None) -> bool:
+    return caller is not None and caller.may(KeyScope.ADMIN)
+
+
+def public_ai_state(client: LlamaScoutClient) -> dict[str, str]:
+    """The guide's object, in the guide's own texts: a model whose key is refused is not set up."""
+    if _is_set_up(client.llama) and not client.force_haiku:
+        return _ACTIVE
+    if _is_set_up(client.haiku):
+        return {"status": f"{_HAIKU_ONLY} (add OPENROUTER_API_KEY_LLAMA for Llama 4)"}
+    return {"status": _NO_AI, "setup_required": SETUP}
+
+
+def _is_set_up(side: Side | None) -> bool:
+    refused = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
+    return side is not None and side.circuit.key_state not in refused
 
 
 def ai_state(client: LlamaScoutClient) -> dict[str, str]:

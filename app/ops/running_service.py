@@ -29,9 +29,11 @@ def answer_of_running_service(settings: Settings, question: str) -> Answer | Non
 
 
 def health_of_running_service(settings: Settings) -> dict[str, Any] | None:
-    """What its `/health` says; None when none runs at HOST and PORT."""
+    """What its `/health` says to an operator; None when none runs at HOST and PORT."""
     try:
-        health = httpx.get(f"{url_of(settings)}/health", timeout=5.0).json()
+        health = httpx.get(
+            f"{url_of(settings)}/health", headers=key_of_running_service(settings), timeout=5.0
+        ).json()
     except (httpx.HTTPError, ValueError):
         return None
     return health if isinstance(health, dict) and "knowledge" in health else None

@@ -159,6 +159,25 @@ async def test_wrong_fields_are_named(serving: Serving) -> None:
         ]
 
 
+async def test_row_37_only_operators_ask_by_the_path_that_answers_withhold(
+    serving: Serving, data_dir: Path
+) -> None:
+    office, operator = (
+        make_key(data_dir, name, scope)
+        for name, scope in (("office", KeyScope.DOCUMENTS), ("ops", KeyScope.ADMIN))
+    )
+    async with serving() as client:
+        entries = (await client.get("/documents", headers=bearing(operator))).json()["documents"]
+        for root in (entries[0]["root"], "/nowhere", "key office"):
+            asked = await client.get("/documents", params={"root": root}, headers=bearing(office))
+            assert asked.status_code == 403
+            assert "total" not in asked.json()
+        mine = await client.get(
+            "/documents", params={"root": entries[0]["root"]}, headers=bearing(operator)
+        )
+    assert mine.json()["total"] > 0
+
+
 async def test_row_29_a_form_of_more_fields_files_or_bytes_than_anybody_needs_is_refused(
     serving: Serving,
 ) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.access.keys import KeyScope
 from tests.conftest import Serving
+from tests.keys import bearing, make_key
 from tests.service import running, settings_for
 from tests.upstream import Upstream, haiku_says, llama_says, llama_usage, status
 
@@ -172,6 +174,61 @@ async def test_a_search_that_goes_by_words_alone_shows(serving: Serving, tmp_pat
     )
     async with running(no_embedder) as client:
         await until("by words alone")
+
+
+OPERATORS_OWN = ("version", "uptime_s", "knowledge", "providers", "measured")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ACTIVE),
+        ({"openrouter_api_key_llama": None}, HAIKU_ONLY),
+        ({"force_haiku": True}, HAIKU_ONLY),
+        ({"openrouter_api_key_llama": None, "anthropic_api_key": None}, NO_AI),
+    ],
+)
+async def test_row_37_strangers_learn_that_it_is_alive_and_the_guides_object(
+    settings: dict[str, Any], expected: dict[str, str], serving: Serving, data_dir: Path
+) -> None:
+    keys = {scope: make_key(data_dir, scope, scope) for scope in KeyScope}
+    async with serving(**settings) as client:
+        strangers: list[dict[str, str]] = [
+            {},
+            bearing("zantara-" + "x" * 43),
+            bearing(keys[KeyScope.CHAT]),
+            bearing(keys[KeyScope.DOCUMENTS]),
+        ]
+        for headers in strangers:
+            assert (await client.get("/health", headers=headers)).json() == {
+                "status": "ok",
+                "service": "zantara-backend",
+                "features": {"ai": expected},
+            }
+        told = (await client.get("/health", headers=bearing(keys[KeyScope.ADMIN]))).json()
+    assert set(OPERATORS_OWN) <= set(told)
+
+
+async def test_row_37_strangers_learn_neither_what_became_of_a_key_nor_of_a_circuit(
+    upstream: Upstream, serving: Serving
+) -> None:
+    stranger = {"Sec-Fetch-Site": "cross-site"}
+
+    async def ai_of_stranger() -> Any:
+        return (await client.get("/health", headers=stranger)).json()["features"]["ai"]
+
+    upstream.openrouter_key = UNAUTHORISED
+    async with serving() as client:
+        await until_status(client, "rejected")
+        assert await ai_of_stranger() == HAIKU_ONLY
+
+    upstream.openrouter_key = status(404)
+    upstream.llama(status(429, Retry_After="60"))
+    upstream.haiku(haiku_says("Uno."))
+    async with serving() as client:
+        await client.post("/chat", json={"message": "PT PMA?"})
+        await until_status(client, "left alone")
+        assert await ai_of_stranger() == ACTIVE
 
 
 async def test_no_answer_shows_a_key(serving: Serving) -> None:

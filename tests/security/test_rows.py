@@ -5,6 +5,7 @@ import re
 from app.settings import ROOT
 
 ROWS = range(1, 27)
+FROM_OUTSIDE = range(27, 40)
 
 
 def test_every_row_has_a_test_of_its_number() -> None:
@@ -16,4 +17,4 @@ def test_every_row_has_a_test_of_its_number() -> None:
         for number in re.findall(r"(?m)^(?:async )?def test_row_(\d+)_", path.read_text())
     }
 
-    assert named == set(ROWS)
+    assert set(ROWS) <= named <= {*ROWS, *FROM_OUTSIDE}
