@@ -85,6 +85,8 @@ class Ingester:
         for document_id in found.vanished:
             self._dense.write(partial(self._store.delete_document, document_id))
             summary.deleted += 1
+        if summary.added or summary.changed or summary.deleted:
+            self._store.merge_words()
         summary.mark_successors(self._store.identities())
         return summary
 

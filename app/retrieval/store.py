@@ -191,6 +191,11 @@ class Store:
         connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
         return [chunk[1] for chunk in chunks]
 
+    def merge_words(self) -> None:
+        """Make looking words up as fast as it can be, after many writes."""
+        with self._database.transaction() as connection:
+            self._lexical.merge(connection)
+
     def search_words(
         self, question: str, limit: int, scope: Scope, terms: Sequence[str] = ()
     ) -> list[int]:

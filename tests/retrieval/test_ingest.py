@@ -386,3 +386,20 @@ async def test_what_supersedes_nothing_is_marked_when_all_is_read(
         ("b.md", "supersedes bb, which is not indexed")
     ]
     assert [(entry.id, entry.supersedes_found) for entry in entries] == [("a", True)]
+
+
+async def test_the_words_of_an_ingest_are_in_one_segment_and_all_found(
+    settings: Settings, tmp_path: Path, embedder: E5Embedder
+) -> None:
+    for n in range(3):
+        write(tmp_path, f"docs/{n}.md", VISA.replace("tourist", f"tourist{n}"))
+    write(tmp_path, "docs/tax.md", TAX)
+    async with KnowledgeBase.open(settings, embedder) as knowledge_base:
+        await knowledge_base.add([tmp_path / "docs"], options=IngestOptions(force=True))
+        with closing(sqlite3.connect(settings.data_dir / FILE_NAME)) as database:
+            segments = database.execute("SELECT count(DISTINCT segid) FROM words_idx").fetchone()
+        found = await knowledge_base.search("tourist2", groups=EVERYONE)
+
+    assert segments == (1,)
+    assert found.passages[0].lexical_score > 0
+    assert found.passages[0].document_id == "2"
