@@ -10,14 +10,16 @@ from bench.bars import bars
 
 PAGE = ROOT / "docs" / "performance.md"
 FIGURES = ROOT / "docs" / "performance.json"
+_NOT_MEASURED = "*Not measured yet: `make bench` writes this table.*"
 
 
-def with_tables(page: str, figures: dict[str, Any]) -> str:
-    """Return the page with each `<!-- bench: NAME -->` block made from the figures."""
+def with_tables(page: str, figures: dict[str, Any] | None) -> str:
+    """Return the page with each `<!-- bench: NAME -->` block made from the figures, if any."""
 
     def block(match: re.Match[str]) -> str:
         name = match[1]
-        return f"<!-- bench: {name} -->\n{TABLES[name](figures)}\n<!-- /bench -->"
+        table = TABLES[name](figures) if figures else _NOT_MEASURED
+        return f"<!-- bench: {name} -->\n{table}\n<!-- /bench -->"
 
     return re.sub(r"<!-- bench: (\w+) -->\n.*?<!-- /bench -->", block, page, flags=re.DOTALL)
 
@@ -149,5 +151,10 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 """By the name of a block in the page, what makes it."""
 
 
+def last_figures() -> dict[str, Any] | None:
+    """Return the figures of the last run that was kept, None where there is none."""
+    return json.loads(FIGURES.read_text()) if FIGURES.exists() else None
+
+
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(), json.loads(FIGURES.read_text())))
+    PAGE.write_text(with_tables(PAGE.read_text(), last_figures()))
