@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import TooMuchWaiting
 from app.limits import FairSpace, caller_name
-from app.time_limit import TimeLimit
 
 MAX_BODY_BYTES = 1_000_000
 """Of everything but a turn, which may show pictures, and an upload, whose limit is a setting."""
@@ -55,7 +54,6 @@ class BodyLimitMiddleware:
         loop, caller = asyncio.get_running_loop(), caller_name.get()
         deadline = loop.time() + limit_s
         stalled = loop.time() + STALL_S
-        in_time = TimeLimit()
         head = dict(scope["headers"])
         declared = _declared_length(head)
         arriving = has_body(scope)
@@ -73,7 +71,7 @@ class BodyLimitMiddleware:
             if declared > limit:
                 raise _too_large(limit)
             try:
-                with in_time.until(min(deadline, stalled)):
+                async with asyncio.timeout_at(min(deadline, stalled)):
                     message = await receive()
             except TimeoutError:
                 raise _too_slow(limit_s) from None
@@ -91,7 +89,6 @@ class BodyLimitMiddleware:
         try:
             await self._app(scope, bounded_receive, send)
         finally:
-            in_time.close()
             self._space.give_back(caller, held)
 
     def _hold(self, caller: str, amount: int) -> None:

@@ -1,14 +1,12 @@
 """A provider's events under the time limits."""
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
 from app.llm.provider import CHARACTERS_PER_TOKEN, Completed, Ending, ProviderEvent, ToolCallGrows
-from app.time_limit import TimeLimit
 
 PROMPT_TOKENS_PER_SECOND = 10_000
 """What a model reads in a second before its first word, on the slower of the APIs' machines."""
@@ -47,12 +45,11 @@ async def timed(
     held_back: list[str] = []
     characters = 0
     started = ending = False
-    time_limit = TimeLimit()
     try:
         while True:
             until, kind = min(limit, (deadline, FailureKind.TIMEOUT_TOTAL))
             try:
-                with time_limit.until(math.inf if ending else until):
+                async with asyncio.timeout_at(None if ending else until):
                     event = await anext(stream)
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None
@@ -82,7 +79,6 @@ async def timed(
             until = clock() + limits.idle_s if seen else limit[0] + waited
             limit = (until, FailureKind.TIMEOUT_IDLE)
     finally:
-        time_limit.close()
         await stream.aclose()
 
 
