@@ -74,3 +74,66 @@ async def test_row_4_a_source_s_own_address_is_a_link(opening: Opening, upstream
         await expect(link).to_have_attribute("rel", "noopener noreferrer")
         await expect(link).to_have_attribute("target", "_blank")
         assert (await page.request.delete("/documents/kites")).ok
+
+
+DEEP = {
+    "quotes": "> " * 10_000,
+    "quotes without spaces": ">" * 10_000,
+    "numbers": "1. " * 10_000,
+    "lists in quotes": "> - " * 5_000,
+    "indented lists": "\n".join(f"{'  ' * n}- a" for n in range(3_000)),
+    "brackets": "[" * 10_000,
+    "pictures": "![" * 10_000,
+    "closed brackets": "[" * 10_000 + "]" * 10_000,
+    "asterisks": "*" * 10_000,
+    "closed asterisks": "*" * 10_000 + "a" + "*" * 10_000,
+    "emphasis": "*a **b " * 5_000 + "a* b** " * 5_000,
+    "mixed emphasis": "*_" * 10_000 + "a" + "_*" * 10_000,
+    "emphasis over lines": "*a\n**b\n" * 5_000 + "a*\nb**\n" * 5_000,
+    "tags": "<a " * 10_000,
+    "table": "|a" * 10_000 + "\n" + "|-" * 10_000 + "\n" + "|a" * 10_000,
+    "bold words": "**a** " * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+async def test_row_39_no_answer_stops_the_page(text: str, opening: Opening) -> None:
+    async with opening() as page:
+        shown = await page.evaluate(
+            """async (text) => {
+                const { rendered } = await import("/static/markdown.js");
+                const part = document.createElement("div");
+                part.append(rendered(text + "\\n\\nthe end [1]", [{ n: 1 }], () => "cited"));
+                return part.textContent;
+            }""",
+            text,
+        )
+    assert "the end" in shown
+    assert "cited" in shown
+
+
+async def test_row_39_an_answer_too_deep_is_shown_as_text_as_it_comes(
+    opening: Opening, upstream: Upstream
+) -> None:
+    upstream.llama(llama_says(*["> " * 100] * 100, "the end"), llama_says("**Well**"))
+    async with opening() as page:
+        await expect(await ask(page)).to_contain_text("> the end")
+        answer = await ask(page)
+        await expect(answer.locator("strong")).to_have_text("Well")
+
+
+async def test_an_ordinary_answer_is_nested_as_it_says(opening: Opening) -> None:
+    nested = "> 1. *a **b***\n>\n>    - c\n>      - d `__x__ *y*`\n\nsnake_case_words, 2 * 3 * 4"
+    async with opening() as page:
+        found = await page.evaluate(
+            """async (text) => {
+                const { rendered } = await import("/static/markdown.js");
+                const part = document.createElement("div");
+                part.append(rendered(text, [], () => ""));
+                return [...part.querySelectorAll("blockquote, ol, ul, em, strong, code")].map(
+                    (element) => element.localName);
+            }""",
+            nested + "\n\n- **a** *b* __c__\n" * 200,
+        )
+    assert found[:7] == ["blockquote", "ol", "em", "strong", "ul", "ul", "code"]
+    assert len(found) > 600

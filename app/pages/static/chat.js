@@ -12,6 +12,7 @@ const NEAR_THE_END_PX = 120;
 
 const state = { turns: keptTurns(), calling: null, source: null, announced: "", tools: false, files: [], refused: [] };
 let drawing = false;
+let drawnMs = 0;
 
 const actions = {
   ask(question) {
@@ -146,14 +147,18 @@ function draw() {
   if (following) scrollToEnd();
 }
 
-/** Once before the next frame, however many pieces come until then. */
+/** Once before a next frame, however many deltas come until then: a third of the time at most. */
 function drawSoon() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => {
-    drawing = false;
-    draw();
-  });
+  setTimeout(() => requestAnimationFrame(drawNow), 2 * drawnMs);
+}
+
+function drawNow() {
+  drawing = false;
+  const started = performance.now();
+  draw();
+  drawnMs = performance.now() - started;
 }
 
 function scrollToEnd() {

@@ -3,6 +3,7 @@
 
 import { html, render } from "./vendor/lit-html-3.3.3/lit-html.js";
 import DOMPurify from "./vendor/dompurify-3.4.18/purify.es.js";
+import { tooDeep } from "./nesting.js";
 import { Marked } from "./vendor/marked-18.2.1/marked.esm.js";
 
 const ALLOWED = {
@@ -26,13 +27,33 @@ const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/;
 
 /** Markdown as a fragment; `[n]` becomes what `citation(source)` makes of the n-th source. */
 export function rendered(text, sources, citation, options = {}) {
-  const fragment = DOMPurify.sanitize(markdown.parse(text, options), ALLOWED);
+  const fragment = parsed(text, options) ?? asText(text);
   const addresses = new Set(sources.map((source) => normalised(source.uri)).filter(Boolean));
   for (const link of fragment.querySelectorAll("a")) keepOrUnlink(link, addresses);
   // What scrolls must be within a keyboard's reach.
   for (const code of fragment.querySelectorAll("pre")) code.tabIndex = 0;
   for (const table of fragment.querySelectorAll("table")) makeScrollable(table);
   for (const node of textNodes(fragment)) cite(node, sources, citation);
+  return fragment;
+}
+
+/** The Markdown's HTML, sanitised; null where the parser cannot be given it, or gives up. */
+function parsed(text, options) {
+  if (tooDeep(text)) return null;
+  try {
+    return DOMPurify.sanitize(markdown.parse(text, options), ALLOWED);
+  } catch (error) {
+    if (error instanceof RangeError) return null; // the stack's end
+    throw error;
+  }
+}
+
+function asText(text) {
+  const paragraph = document.createElement("p");
+  paragraph.className = "plain";
+  paragraph.textContent = text;
+  const fragment = document.createDocumentFragment();
+  fragment.append(paragraph);
   return fragment;
 }
 
