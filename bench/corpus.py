@@ -1,8 +1,9 @@
 """The knowledge base of real documents that questions are asked of, and the questions by kind.
 
-Built once from `../shared/corpus` and kept under `~/.cache/zantara-bench`. Passages' vectors
-come from the evaluation's cache; questions' vectors are made here only to sort the questions,
-in another process than the one that is measured.
+Built once from `../shared/corpus`, by `python -m bench.corpus` or the first run, and kept under
+`~/.cache/zantara-bench` until the retrieval's code changes. Passages' vectors come from the
+evaluation's cache; questions' vectors are made here only to sort the questions, in another
+process than the one that is measured.
 """
 
 import asyncio
@@ -116,3 +117,7 @@ def _digest() -> str:
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    print(asyncio.run(kept()))

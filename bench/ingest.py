@@ -50,6 +50,16 @@ class _Service:
         chunks: int = answer.json()["chunks"]
         return chunks
 
+    async def until_embedded(self) -> None:
+        """Wait until no passage is without its vector."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                answer = await self._http.get(f"{self._server.url}/documents?limit=1")
+                answer.raise_for_status()
+                if not answer.json().get("pending_vectors"):
+                    return
+                await asyncio.sleep(_POLL_S)
+
     async def until_found(self, document_id: str, word: str) -> Waited:
         """Wait until the one document that holds the word is found, then until vectors find it."""
         started = time.perf_counter()
@@ -85,7 +95,6 @@ async def measure(started: Targets, *, passages: int) -> dict[str, Any]:
         found["longest_pause_ms"] = await asyncio.to_thread(_longest_pause, server, pauses)
         found |= {"pause_at_rest_ms": at_rest, "peak_mb": round(server.peak_mb())}
         small = await _next_to_a_large_one(service, texts, passages // 2)
-        await server.settled()
     found |= {
         "small_passages": _SMALL_PASSAGES,
         "small_by_words_s": round(median(w.by_words_s for w in small), 2),
@@ -100,12 +109,12 @@ async def measure(started: Targets, *, passages: int) -> dict[str, Any]:
 async def _one_by_one(
     server: Server, service: _Service, documents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """Documents as `zantara ingest` sends them, until nothing is left to be done."""
+    """Documents as `zantara ingest` sends them, until all are found by their vectors too."""
     server.forget_peak()
     cpu, began = server.cpu_s(), time.perf_counter()
     chunks = sum([await service.upload(name, text) for name, text in documents])
-    await server.settled()
-    taken = time.perf_counter() - began - server.idle_for_s
+    await service.until_embedded()
+    taken = time.perf_counter() - began
     return {
         "documents": len(documents),
         "passages": chunks,
@@ -131,6 +140,7 @@ async def _next_to_a_large_one(
         waited.append(await service.until_found(f"small-{n}", word))
         await sending
     await large
+    await service.until_embedded()
     return waited
 
 

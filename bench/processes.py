@@ -34,9 +34,6 @@ class Server:
         """Processor seconds of the process tree so far."""
         return sum(_ticks(pid) for pid in _tree(self.pid)) / _TICKS
 
-    idle_for_s = _IDLE_FOR_S
-    """How long it has been idle when it has settled."""
-
     async def settled(self) -> None:
         """Wait until it is idle: what it loads after its start is no request's."""
         deadline = time.monotonic() + _SETTLED_LIMIT_S
