@@ -11,6 +11,7 @@ import structlog
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.types import Receive, Scope, Send
 
 from app import __version__
 from app.access.keyring import Keyring, open_keyring
@@ -51,7 +52,7 @@ from app.ops.recent_calls import RecentCalls
 from app.ops.spending import purge, recording
 from app.ops.tracing import trace_call, trace_search
 from app.retrieval.knowledge_base import KnowledgeBase
-from app.server import require_own_server
+from app.server import OWN_SERVER_ALONE, require_own_server
 from app.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
@@ -74,11 +75,18 @@ _TRACES_ALONE: Final[TelemetryConfig] = {
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service. Without `settings` they are read from the environment at the start."""
+    """The service.
+
+    Args:
+        settings: Read from the environment where they are not given.
+
+    Raises:
+        ConfigurationError: A setting of the environment is wrong.
+    """
+    used = settings or load_settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Resources]:
-        used = settings or load_settings()
         configure_logging(used.log_format)
         require_own_server(app)
         async with AsyncExitStack() as stack:
@@ -143,7 +151,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AdmissionMiddleware)
     app.add_middleware(RateLimitMiddleware)
     app.add_middleware(AuthenticationMiddleware)
-    app.add_middleware(CorsMiddleware)
+    app.add_middleware(CorsMiddleware, origins=used.allowed_origins)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(AccessLogMiddleware)
     app.add_middleware(
@@ -191,5 +199,6 @@ def _check_exposure(settings: Settings, keyring: Keyring) -> None:
     logger.warning("🔒 no keys are set: only this machine is answered (zantara keys create NAME)")
 
 
-app = create_app()
-"""For a server that is given this name: it is told why the service does not start under it."""
+async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's
+    """Say why the service does not start, to a server that is given this name."""
+    await send({"type": "lifespan.startup.failed", "message": OWN_SERVER_ALONE})

@@ -42,13 +42,16 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
 
 
+OWN_SERVER_ALONE = (
+    "start the service with `zantara serve`: uvicorn and other servers by themselves bound "
+    "neither a request's head nor what waits on a connection, and believe X-Forwarded-For"
+)
+
+
 def require_own_server(app: FastAPI) -> None:
     """Raises `ConfigurationError` under a server that bounds no request before the app has it."""
     if not getattr(app.state, "within_bounds", False):
-        raise ConfigurationError(
-            "start the service with `zantara serve`: uvicorn and other servers by themselves bound "
-            "neither a request's head nor what waits on a connection, and believe X-Forwarded-For"
-        )
+        raise ConfigurationError(OWN_SERVER_ALONE)
 
 
 # Python's own 700 has the collector run several times a request, and now and then through all that

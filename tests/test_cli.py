@@ -160,7 +160,6 @@ async def test_under_uvicorn_alone_the_service_does_not_start_and_says_why(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("command", [("zantara", "serve"), ("uvicorn", "app.main:app")])
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
@@ -169,12 +168,10 @@ async def test_under_uvicorn_alone_the_service_does_not_start_and_says_why(
     ],
 )
 async def test_a_wrong_setting_stops_the_start_with_one_clear_line(
-    command: tuple[str, ...], setting: dict[str, str], line: str, tmp_path: Path
+    setting: dict[str, str], line: str, tmp_path: Path
 ) -> None:
-    program, *rest = command
     env = environment(tmp_path / "data") | setting
-    path = str(Path(sys.executable).with_name(program))
-    code, _, err = await run(path, *rest, env=env, cwd=tmp_path)
+    code, _, err = await run(ZANTARA, "serve", env=env, cwd=tmp_path)
 
     assert code != 0
     assert err.count(line) == 1

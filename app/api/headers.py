@@ -4,6 +4,7 @@ Six lines of our own rather than a package of presets: none of those leaves alon
 says for itself.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -53,20 +54,18 @@ class CorsMiddleware:
     Without credentials: a key travels in a header that a page has to set, and no cookie is used.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         self._app = app
+        self._origins = frozenset(origins)
+        self._for_ours = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=_METHODS,
+            allow_headers=_ASKED,
+            expose_headers=_TOLD,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, through Starlette's middleware where the origin is one of ours."""
-        app = self._app
-        if scope["type"] == "http" and (origin := Headers(scope=scope).get("origin")):
-            origins: tuple[str, ...] = scope["state"]["cors_origins"]
-            if origin in origins:
-                app = CORSMiddleware(
-                    app,
-                    allow_origins=origins,
-                    allow_methods=_METHODS,
-                    allow_headers=_ASKED,
-                    expose_headers=_TOLD,
-                )
-        await app(scope, receive, send)
+        is_ours = scope["type"] == "http" and Headers(scope=scope).get("origin") in self._origins
+        await (self._for_ours if is_ours else self._app)(scope, receive, send)

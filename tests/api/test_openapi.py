@@ -10,12 +10,13 @@ from pydantic import TypeAdapter
 
 from app.api.openapi import EVENTS
 from app.main import create_app
+from app.settings import Settings
 from tests.conftest import Serving
 from tests.node import CLIENTS, MODULES, NODE
 from tests.service import stream_chat
 from tests.upstream import Upstream, Wire, haiku_calls, haiku_says, llama_chunk
 
-DESCRIBED = create_app().openapi()
+DESCRIBED = create_app(Settings(_env_file=None)).openapi()
 NO_KEYS = {"openrouter_api_key_llama": None, "anthropic_api_key": None}
 
 
