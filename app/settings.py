@@ -3,7 +3,6 @@
 The values are documented, one by one, in `.env.example`.
 """
 
-import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -27,10 +26,6 @@ from app.net import Networks
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: the bundled knowledge lies beside `app/`."""
-CHILD_ENVIRONMENT = {"PATH": os.defpath} | {
-    name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
-}
-"""Of processes that read hostile files: none of the service's own, keys among them."""
 
 
 def _http_url(value: str) -> str:

@@ -387,6 +387,8 @@ async def test_doctor_says_what_is_well_and_what_to_do(
     assert code == 0
     assert "ok    OPENROUTER_API_KEY_LLAMA: accepted by openrouter" in out
     assert "ok    index: 31 documents" in out
+    if sys.platform == "linux":
+        assert "ok    sandbox: resource limits, Landlock, seccomp" in out
 
     upstream.openrouter_key = status(401)
     code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Request
 from pydantic import AfterValidator, Field
 
-from app.api.callers import Caller
 from app.api.streaming import while_connected
 from app.media.decoder import Decoder, Pictures
 from app.media.fetching import in_data_urls
@@ -51,14 +50,11 @@ def require_few(files: Sequence[str]) -> None:
 
 
 async def pictures_in(files: Sequence[str], request: Request) -> Pictures:
-    """What became of each file. Raises `MediaRejected`, and `ClientDisconnect`."""
+    """What became of each file. Raises `MediaRejected`, `TooMuchWaiting` and `ClientDisconnect`."""
     if not files:
         return {}
     decoder: Decoder = request.state.decoder
-    caller: Caller = request.state.caller
     with while_connected(request.receive):
         data_urls = await in_data_urls(files, request.state.file_hosts)
-        pictures = await decoder.decoded(
-            list(data_urls.values()), caller.key.name if caller.key else ""
-        )
+        pictures = await decoder.decoded(list(data_urls.values()))
     return {file: pictures[url] for file, url in data_urls.items()}

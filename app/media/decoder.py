@@ -5,14 +5,14 @@ Each file has a process of its own, so that none meets what another left behind.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from app.errors import ChildFailed, MediaRejected
 from app.events import Picture
+from app.limits import FairQueue, caller_name
 from app.sandbox import Child, Limits, Spare
 
 logger = logging.getLogger(__name__)
@@ -27,11 +27,12 @@ LIMITS: Final = Limits(
 )
 _AT_ONCE: Final = 2
 """As many as a small machine has processors: more at once would each take longer."""
+_PICTURE_COST, _VIDEO_COST = 1, 10
+_ROOM: Final = 200
+"""Of one caller: what keeps both processors busy for half a minute."""
 
 Pictures = Mapping[str, tuple[Picture, ...]]
 """What became of each file, by its URL."""
-Slots = Callable[[str], AbstractAsyncContextManager[object]]
-"""The right to decode one file, for a caller; held while it is decoded."""
 
 
 class Reply(msgspec.Struct):
@@ -46,30 +47,31 @@ class Decoder:
 
     Args:
         limits: The bounds of one file.
-        slots: Who may decode when.
     """
 
-    def __init__(self, limits: Limits = LIMITS, slots: Slots | None = None) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         self._spare = Spare(lambda: Child("app.media.child", limits))
-        self._slots = slots or _first_come()
+        # Nobody's first file waits for those of one other caller.
+        self._queue = FairQueue("decoded", capacity=_AT_ONCE, room=_ROOM, reserve=1)
 
     def close(self) -> None:
         """End the child that is ready."""
         self._spare.close()
+        self._queue.close()
 
-    async def decoded(self, urls: Sequence[str], caller: str = "") -> Pictures:
-        """The pictures in data URLs.
+    async def decoded(self, urls: Sequence[str]) -> Pictures:
+        """The pictures in data URLs. Callers take turns, one file a turn.
 
         Args:
             urls: The files. A declared type does not decide how one is read, its first bytes do.
-            caller: Whose files they are, for a fair share of the decoders.
 
         Raises:
             MediaRejected: A file cannot be shown; the message says which one, and why.
+            TooMuchWaiting: The caller has too many files waiting already.
         """
         distinct = list(dict.fromkeys(urls))
         decoding = [
-            asyncio.create_task(self._decode(url, f"file {number} of {len(distinct)}", caller))
+            asyncio.create_task(self._decode(url, f"file {number} of {len(distinct)}"))
             for number, url in enumerate(distinct, 1)
         ]
         try:
@@ -78,8 +80,9 @@ class Decoder:
             for task in decoding:
                 task.cancel()
 
-    async def _decode(self, url: str, name: str, caller: str) -> tuple[Picture, ...]:
-        async with self._slots(caller):
+    async def _decode(self, url: str, name: str) -> tuple[Picture, ...]:
+        cost = _VIDEO_COST if url.startswith("data:video/") else _PICTURE_COST
+        async with self._queue.turn(caller_name.get(), cost):
             try:
                 reply = await self._ask(url)
             except ChildFailed as error:
@@ -103,14 +106,3 @@ class Decoder:
 def shown(urls: Iterable[str], pictures: Pictures) -> tuple[Picture, ...]:
     """What became of these."""
     return tuple(picture for url in urls for picture in pictures[url])
-
-
-def _first_come() -> Slots:
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    @asynccontextmanager
-    async def slot(_: str) -> AsyncIterator[None]:
-        async with free:
-            yield
-
-    return slot

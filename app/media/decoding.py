@@ -75,7 +75,8 @@ def _picture(content: bytes, file_format: MediaFormat) -> Picture:
         with Image.open(BytesIO(content), formats=(file_format,)) as image:
             _require_bounded(image.width, image.height)
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))
-            return _shown(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _shown(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise MediaRejected("is a damaged picture") from error
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.errors import RetrievalError
+from app.errors import ChildFailed, RetrievalError
 from app.llm.attempt import Side
 from app.llm.factory import open_client
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
 from app.ops.running_service import health_of_running_service
 from app.retrieval.knowledge_base import KnowledgeBase
+from app.retrieval.reader import start_child
+from app.sandbox import Confinement
 from app.settings import Settings
 
 MIN_FREE_BYTES = 500_000_000
@@ -41,11 +43,12 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Examine keys, providers, disk and index, in this order."""
+    """Examine keys, providers, disk, sandbox and index, in this order."""
     async with open_client(settings) as client:
         for finding in await _keys(client):
             yield finding
     yield _disk(settings.data_dir)
+    yield await asyncio.to_thread(_sandbox)
     yield await _index(settings)
 
 
@@ -88,6 +91,21 @@ def _disk(data_dir: Path) -> Finding:
     level = Level.OK if free >= MIN_FREE_BYTES else Level.FAIL
     advice = "free some space: an index that meets a full disk has to be rebuilt"
     return Finding("DATA_DIR", level, f"{existing}, {free / 1e9:.1f} GB free", advice)
+
+
+def _sandbox() -> Finding:
+    """What a process that decodes pictures cannot do: what it says itself once it is confined."""
+    try:
+        with start_child() as child:
+            means = child.means
+    except ChildFailed as error:
+        advice = "no picture and no file but text is read: look at the log for its exit code"
+        return Finding("sandbox", Level.FAIL, f"its process {error}", advice)
+    missing = [str(mean) for mean in Confinement if mean not in means]
+    if not missing:
+        return Finding("sandbox", Level.OK, ", ".join(means))
+    advice = "the kernel has it not: a hostile file that takes over its reader may do more"
+    return Finding("sandbox", Level.WARN, f"without {' and '.join(missing)}", advice)
 
 
 async def _index(settings: Settings) -> Finding:

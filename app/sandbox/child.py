@@ -16,7 +16,7 @@ from typing import IO, TypeVar
 import msgspec
 
 from app.errors import ChildFailed, ChildFailure
-from app.sandbox.confinement import bound, give_up_files, give_up_system_calls
+from app.sandbox.confinement import be_ended_first, bound, give_up_files, give_up_system_calls
 from app.sandbox.messages import Answer, Failed, Limits, Output, Ready, Run, receive, send
 
 Request = TypeVar("Request")
@@ -80,6 +80,7 @@ _answers: IO[bytes]
 
 
 def _confine(limits: Limits) -> list[str]:
+    be_ended_first()
     if limits.memory_bytes:
         bound(resource.RLIMIT_AS, limits.memory_bytes)
     means = give_up_files() if limits.confined else []

@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 
 from app.sandbox import landlock, seccomp
 
@@ -24,6 +25,12 @@ def bound(what: int, limit: int) -> None:
     """Lower a resource limit for good; macOS has no limit of addresses, and nothing happens."""
     with suppress(ValueError):
         resource.setrlimit(what, (limit, limit))
+
+
+def be_ended_first() -> None:
+    """Have the kernel end this process, and not the service, when memory runs out."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def give_up_files() -> list[Confinement]:

@@ -6,8 +6,8 @@ import io
 import signal
 import struct
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from PIL import Image
 
 from app.errors import MediaRejected
 from app.events import Picture
+from app.limits import caller_name
 from app.media.decoder import LIMITS, Decoder
 from app.media.decoding import MAX_SHOWN_PIXELS, MAX_SIDE
 from tests.media.samples import data_url, picture, video
@@ -100,17 +101,21 @@ async def test_a_video_is_shown_in_frames_over_its_whole_length(
     assert reds[-1] > reds[0] + 150
 
 
-def bomb() -> bytes:
-    """A PNG of a few kilobytes that says it has 2.5 billion pixels."""
+def png(size: tuple[int, int], *, rows: bool) -> bytes:
+    """A black PNG of a few kilobytes; without `rows` it has fewer pixels than it says."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    head = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    body = zlib.compress(b"\0" * 1_000_000)
+    width, height = size
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes((3 * width + 1) * height if rows else 1_000_000), 1)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+BOMB = png((50_000, 50_000), rows=False)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,7 @@ def bomb() -> bytes:
         pytest.param(data_url("image/png", b"no picture"), "is neither a PNG", id="no-picture"),
         pytest.param(data_url("image/png", picture("BMP")), "is neither a PNG", id="other-format"),
         pytest.param(data_url("image/png", picture("PNG")[:80]), "is a damaged picture", id="cut"),
-        pytest.param(data_url("image/png", bomb()), "50000 × 50000 pixels", id="bomb"),
+        pytest.param(data_url("image/png", BOMB), "50000 × 50000 pixels", id="bomb"),
         pytest.param(
             data_url("video/mp4", b"\0\0\0\x18ftypisom" + b"\0" * 999),
             "is a damaged",
@@ -149,7 +154,7 @@ async def test_the_first_bytes_tell_which_picture_it_is(pictures_of: PicturesOf)
 
 
 async def test_a_decoder_that_takes_too_long_is_ended_and_the_next_one_is_ready() -> None:
-    url = data_url("image/png", picture("PNG", (7000, 7000)))
+    url = data_url("image/png", png((5_000, 5_000), rows=True))
     with closing(Decoder(replace(LIMITS, time_s=0.01))) as hurried:
         for _ in range(2):
             with pytest.raises(MediaRejected, match="file 1 of 1 cannot be decoded: it takes too"):
@@ -157,7 +162,7 @@ async def test_a_decoder_that_takes_too_long_is_ended_and_the_next_one_is_ready(
 
 
 async def test_decoding_that_nobody_waits_for_any_more_is_ended(decoder: Decoder) -> None:
-    url = data_url("image/png", picture("PNG", (7000, 7000)))
+    url = data_url("image/png", png((5_000, 5_000), rows=True))
     await decoder.decoded([data_url("image/png", picture("PNG"))])
     child = decoder._spare._next
     decoding = asyncio.create_task(decoder.decoded([url]))
@@ -170,15 +175,17 @@ async def test_decoding_that_nobody_waits_for_any_more_is_ended(decoder: Decoder
     assert await asyncio.to_thread(child._process.wait, 5) == -signal.SIGKILL
 
 
-async def test_a_slot_is_held_for_each_file_by_its_caller() -> None:
-    held: list[str] = []
+async def test_slow_pictures_of_one_key_do_not_keep_another_s_small_one_waiting() -> None:
+    slow = [data_url("image/png", png((5_000, 5_000 + n), rows=True)) for n in range(4)]
+    small = data_url("image/png", picture("PNG", (1, 1)))
 
-    @asynccontextmanager
-    async def slot(caller: str) -> AsyncIterator[None]:
-        held.append(caller)
-        yield
+    async def decode_for(caller: str, decoder: Decoder, files: list[str]) -> None:
+        caller_name.set(caller)
+        await decoder.decoded(files)
 
-    files = [data_url("image/png", picture("PNG", (size, size))) for size in (1, 2)]
-    with closing(Decoder(slots=slot)) as decoder:
-        await decoder.decoded(files, "a-key")
-    assert held == ["a-key", "a-key"]
+    with closing(Decoder()) as fresh:
+        of_one = asyncio.create_task(decode_for("one", fresh, slow))
+        await asyncio.sleep(0)
+        await decode_for("other", fresh, [small])
+        assert not of_one.done()
+        await of_one

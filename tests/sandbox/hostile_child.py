@@ -26,7 +26,8 @@ class Order(msgspec.Struct):
 
 def _connect(address: str) -> None:
     host, port = address.split(":")
-    socket.create_connection((host, int(port)), 1)
+    with socket.socket() as made:
+        made.connect((host, int(port)))
 
 
 def _raw(number: int) -> None:
@@ -74,4 +75,5 @@ ORDERS: dict[str, Callable[[Order], object]] = {
 }
 
 if __name__ == "__main__":
+    "localhost".encode("idna")  # imported when the first address is
     serve(lambda order: ORDERS[order.what](order), Order)

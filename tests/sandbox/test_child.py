@@ -35,6 +35,18 @@ def child() -> Iterator[Child]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def older_kernel() -> Iterator[Child]:
+    with Child("tests.sandbox.older_kernel_child", LIMITS) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def no_filter() -> Iterator[Child]:
+    with Child("tests.sandbox.no_filter_child", LIMITS) as started:
+        yield started
+
+
 def failure_of(child: Child, *order: Any) -> ChildFailed:
     with pytest.raises(ChildFailed) as failed:
         child.ask(Order(*order), object)
@@ -72,6 +84,35 @@ def test_code_in_it_opens_nothing_and_starts_nothing(child: Child, order: tuple[
     refused = failure_of(child, *order)
     assert "[Errno 1]" in refused.traceback
     assert str(refused) == "makes its library fail"
+
+
+@pytest.mark.parametrize(
+    "order",
+    [("open", "/etc/passwd"), ("write", "/tmp/written"), ("socket",), ("udp",), ("pipe",)],
+)
+def test_where_the_kernel_has_no_means_its_limits_still_refuse(
+    older_kernel: Child, order: tuple[Any, ...]
+) -> None:
+    assert older_kernel.means == (Confinement.RESOURCE_LIMITS,)
+    assert "Too many open files" in failure_of(older_kernel, *order).traceback
+
+
+@on_linux
+@pytest.mark.parametrize(
+    "order",
+    [("open", "/etc/passwd"), ("write", "/tmp/written"), ("list", "/"), ("exec", "/bin/true")],
+)
+def test_landlock_alone_refuses_files(no_filter: Child, order: tuple[Any, ...]) -> None:
+    assert Confinement.LANDLOCK in no_filter.means
+    assert "[Errno 13]" in failure_of(no_filter, *order).traceback
+
+
+@on_linux
+def test_landlock_alone_refuses_connections_and_signals(no_filter: Child) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert "[Errno 13]" in failure_of(no_filter, "connect", address).traceback
+    assert "[Errno 1]" in failure_of(no_filter, "kill", "", os.getpid()).traceback
 
 
 @on_linux
