@@ -1,15 +1,12 @@
 """How many requests the process's file descriptors allow."""
 
-import os
 import resource
 from contextlib import suppress
 
 import structlog
 
-_THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""asyncio's own at the most (`ThreadPoolExecutor`); each that asks the store has it open."""
-OWN = 46 + 3 * _THREADS
-"""Of the idle service: 45 measured with 6 threads, most of them the index's and the store's."""
+OWN = 64
+"""Apart from requests: 38 when the service is ready, then the ledger and child processes."""
 PER_REQUEST = 4
 """Its caller's connection, one to each model, and that of another caller who is refused."""
 
