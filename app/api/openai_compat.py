@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from app.access.keys import KeyScope
 from app.api.callers import needs
+from app.api.deps import ChatServiceDep, GroupsDep
 from app.api.examples import COMPLETIONS
 from app.api.files import pictures_in
 from app.api.openai_request import CompletionIn
@@ -45,12 +46,11 @@ async def models() -> dict[str, Any]:
 async def chat_completions(
     body: Annotated[CompletionIn, Body(openapi_examples=COMPLETIONS)],
     request: Request,
+    service: ChatServiceDep,
+    groups: GroupsDep,
 ) -> Response:
     """Answer in OpenAI's form: `zantara` from the knowledge base, the others as they are."""
     request_id, created = correlation_id.get() or "", int(time.time())
-    # Not FastAPI's dependencies, of which each takes a hundredth of a turn's processor time here.
-    service: ChatService = request.state.chat
-    groups = request.state.caller.groups
     pictures = await pictures_in(body.all_files, request)
     events = _events(body, body.conversation(pictures), groups, service)
     if body.stream:
