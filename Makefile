@@ -9,7 +9,7 @@ export UV_COMPILE_BYTECODE := 1
 AUDITED := requirements-dev.lock requirements-uv.lock
 AUDIT := $(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off
 
-.PHONY: help run test test-all check format eval eval-documents soak bench bench-quick bench-peers audit \
+.PHONY: attack help run test test-all check format eval eval-documents soak bench bench-quick bench-peers audit \
 	audit-where-reached sbom vectors lock
 
 help: ## List the commands
@@ -70,6 +70,9 @@ audit-where-reached:
 	else echo 'NOT AUDITED: no advisories could be asked for here; run "make audit" where they can' \
 		>&2; \
 	fi
+
+attack: .venv/dev ## Attack a service of its own as outsiders did: writes docs/attacks.md
+	$(BIN)/python -m scripts.attack
 
 sbom: .venv/dev ## What the image is made of: sbom.cdx.json and docs/licences.md, from the lock
 	$(BIN)/python -m scripts.sbom

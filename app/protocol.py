@@ -50,6 +50,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     flow: Flow
     _unparsed: bytes = b""
+    _parsed = 0
+    """How much of it was parsed all the same, while the rest waits."""
     _piece = 0
     """Bytes that the parser is given at the moment."""
     _fed = 0
@@ -70,18 +72,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
-        self._unparsed += data
+        self._unparsed = self._unparsed[self._parsed :] + data
+        self._parsed = 0
         self._parse()
 
     def _parse(self) -> None:
         """Parse what has come, up to the request that is one too many."""
-        data, start = self._unparsed, 0
-        while start < len(data) and len(self._unanswered) < MAX_UNANSWERED and self._is_open():
-            found = data.find(_END_OF_HEAD, start, start + _PIECE)
-            end = min(start + _PIECE, len(data)) if found < 0 else found + len(_END_OF_HEAD)
-            self._feed(data[start:end])
-            start = end
-        self._unparsed = data[start:] if self._is_open() else b""
+        data = self._unparsed
+        while (
+            self._parsed < len(data) and len(self._unanswered) < MAX_UNANSWERED and self._is_open()
+        ):
+            start, end = self._parsed, min(self._parsed + _PIECE, len(data))
+            found = data.find(_END_OF_HEAD, start, end)
+            self._parsed = end if found < 0 else found + len(_END_OF_HEAD)
+            self._feed(data[start : self._parsed])
+        if self._parsed == len(data) or not self._is_open():
+            self._unparsed, self._parsed = b"", 0
         was_held, self.flow.held = self.flow.held, len(self._unanswered) >= MAX_UNANSWERED
         if self.flow.held:
             self.flow.pause_reading()

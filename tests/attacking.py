@@ -15,6 +15,8 @@ from typing import Self
 
 import httpx
 
+from tests.keys import bearing
+
 ZANTARA = str(Path(sys.executable).with_name("zantara"))
 MEMORY_LIMIT = 1024**3
 GROUPS = Path("/sys/fs/cgroup/memory")
@@ -160,19 +162,19 @@ class MemoryLimit:
 
 
 @contextmanager
-def victim(env: dict[str, str], log: Path, command: tuple[str, ...] = ()) -> Iterator[Victim]:
-    """`zantara serve`, or another command, ready, in a gigabyte; ended after the block."""
+def victim(env: dict[str, str], log: Path, key: str = "") -> Iterator[Victim]:
+    """`zantara serve`, ready, in a gigabyte; ended after the block. `key` is one for its start."""
     port = int(env["PORT"])
     with MemoryLimit(f"zantara-{port}") as limit, log.open("wb") as stderr:
         process = subprocess.Popen(
-            command or (ZANTARA, "serve"),
+            (ZANTARA, "serve"),
             env=env,
             cwd=log.parent,
             stderr=stderr,
             preexec_fn=limit.enter,
         )
         try:
-            _wait_until_ready(process, port, log)
+            _wait_until_ready(process, port, log, key)
             limit.hold(process.pid)
             running = Victim(port, process.pid)
             running.wait_idle()
@@ -186,7 +188,8 @@ def victim(env: dict[str, str], log: Path, command: tuple[str, ...] = ()) -> Ite
                 process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, key: str) -> None:
+    headers = bearing(key) if key else {}
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -195,7 +198,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
             url = f"http://127.0.0.1:{port}"
             # The embedder too has what it needs, so that memory grows by what is sent alone.
             if httpx.get(f"{url}/ready").is_success:
-                found = httpx.post(f"{url}/search", json={"query": "KITAS"}, timeout=30)
+                found = httpx.post(
+                    f"{url}/search", json={"query": "KITAS"}, headers=headers, timeout=30
+                )
                 if found.is_error or not found.json()["degraded"]:
                     return
         time.sleep(0.05)
