@@ -162,8 +162,11 @@ class Database:
                 raise
 
     def truncate_log(self) -> None:
-        """Move the write-ahead log into the database and empty it, unless somebody reads it."""
-        with self._write_lock, self._read_lock, self._failures():
+        """Move the write-ahead log into the database and empty it; reads go on meanwhile.
+
+        It stays where another process reads it for longer than five seconds.
+        """
+        with self._write_lock, self._failures():
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def vacuum(self) -> None:
