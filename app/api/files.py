@@ -20,7 +20,8 @@ MAX_FILE_CHARS = 7_000_000
 MAX_ADDRESS_CHARS = 2_000
 
 _TAKEN = re.compile(
-    r"data:(?:image/(?:png|jpeg|jpg|gif|webp)|video/(?:mp4|webm|quicktime));base64,", re.IGNORECASE
+    r"data:(?:image/(?:png|jpeg|jpg|gif|webp)|video/(?:mp4|webm|quicktime|x-matroska));base64,",
+    re.IGNORECASE,
 )
 
 
@@ -34,7 +35,7 @@ def _is_taken(value: str) -> str:
     if not _TAKEN.match(value):
         raise ValueError(
             "is of no known kind; expected data:image/png;base64,… (or jpeg, gif, webp) or "
-            "data:video/mp4;base64,… (or webm, quicktime)"
+            "data:video/mp4;base64,… (or webm, quicktime, x-matroska)"
         )
     return value
 

@@ -18,7 +18,7 @@ TIME_LIMIT_S: Final = 10.0
 MAX_BYTES: Final = 5_000_000
 KINDS: Final = (
     *("image/png", "image/jpeg", "image/gif", "image/webp"),
-    *("video/mp4", "video/webm", "video/quicktime"),
+    *("video/mp4", "video/webm", "video/quicktime", "video/x-matroska"),
 )
 HTTPS_PORT: Final = 443
 

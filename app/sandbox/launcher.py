@@ -5,13 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -29,6 +27,7 @@ from app.sandbox.messages import (
     receive,
     send,
 )
+from app.sandbox.processes import Deadline, in_memory, kill_group, pipe, started
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +35,10 @@ _decoder: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild
 
 Reply = TypeVar("Reply")
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _START_LIMIT_S: Final = 60.0
 """Until a child is ready: imports take a second of an idle processor."""
 _ENVELOPE_BYTES: Final = 100_000
 """Of a message, besides the answer: a traceback at the most."""
-
-ENVIRONMENT: Final = {"PATH": os.defpath, "OMP_THREAD_LIMIT": "1", "OPENBLAS_NUM_THREADS": "1"} | {
-    name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
-}
-"""Of every child: nothing of the service's own, keys among them."""
 
 
 class Child:
@@ -69,9 +62,9 @@ class Child:
         self._failure: ChildFailure | None = None
         self._program: subprocess.Popen[bytes] | None = None
         self._means: tuple[str, ...] | None = None
-        self._process = _started([sys.executable, "-m", module], subprocess.PIPE)
+        self._process = started([sys.executable, "-m", module], subprocess.PIPE)
         with suppress(BrokenPipeError):  # the first request tells why
-            send(_pipe(self._process.stdin), limits)
+            send(pipe(self._process.stdin), limits)
 
     def __enter__(self) -> Self:
         return self
@@ -146,12 +139,12 @@ class Child:
 
     def _send(self, message: object) -> None:
         with suppress(BrokenPipeError):  # the end of its output tells why
-            send(_pipe(self._process.stdin), message)
+            send(pipe(self._process.stdin), message)
 
     def _received(self) -> FromChild:
         limit = self._limits.answer_bytes + _ENVELOPE_BYTES
         try:
-            message = receive(_pipe(self._process.stdout), limit)
+            message = receive(pipe(self._process.stdout), limit)
             if message is None:
                 raise self._ended(None)
             return _decoder.decode(message)
@@ -160,19 +153,19 @@ class Child:
         except msgspec.MsgspecError:
             raise self._ended(ChildFailure.CRASH) from None
 
-    def _no_longer_than(self, seconds: float) -> "_Deadline":
-        return _Deadline(seconds, lambda: self._kill(ChildFailure.TIME))
+    def _no_longer_than(self, seconds: float) -> "Deadline":
+        return Deadline(seconds, lambda: self._kill(ChildFailure.TIME))
 
     def _kill(self, failure: ChildFailure) -> None:
         self._failure = self._failure or failure
-        _kill_group(self._process)
+        kill_group(self._process)
         if self._program:
-            _kill_group(self._program)
+            kill_group(self._program)
 
     def _ended(self, failure: ChildFailure | None) -> ChildFailed:
         """End the process, and tell why it ended: what is known, else by its exit code."""
         if failure:
-            _kill_group(self._process)
+            kill_group(self._process)
         self._process.communicate()
         code = self._process.returncode
         self._failure = self._failure or failure or _failure_of(code) or ChildFailure.CRASH
@@ -184,15 +177,15 @@ class Child:
         program = self._programs.get(wanted.program)
         if program is None:
             return Output(failure=ChildFailure.ERROR)
-        with _in_memory(wanted.content) as content:
-            process = self._program = _started(_confined_command(program), content)
+        with in_memory(wanted.content) as content:
+            process = self._program = started(_confined_command(program), content)
         try:
             if self._failure:  # killed before the program was there
-                _kill_group(process)
+                kill_group(process)
             return _output(process, program.limits)
         finally:
             self._program = None
-            _kill_group(process)
+            kill_group(process)
             process.communicate()
 
 
@@ -230,26 +223,6 @@ class Spare:
             child.close()
 
 
-class _Deadline:
-    """Calls something unless its block ends in time; `passed` tells which it was."""
-
-    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
-        self.passed = False
-        self._call = call
-        self._timer = threading.Timer(seconds, self._pass)
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _pass(self) -> None:
-        self.passed = True
-        self._call()
-
-
 def _failure_of(code: int) -> ChildFailure | None:
     """What an exit code tells; None for 0."""
     match -code:
@@ -264,42 +237,6 @@ def _failure_of(code: int) -> ChildFailure | None:
             return ChildFailure.CRASH
 
 
-def _started(command: Sequence[str], requests: int | IO[bytes]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 - ourselves, or a program that the service names
-        command,
-        cwd=_ROOT,
-        env=ENVIRONMENT,
-        stdin=requests,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # A group of its own, which is killed as one; Ctrl-C is for the service.
-        start_new_session=True,
-    )
-
-
-def _kill_group(process: "subprocess.Popen[bytes]") -> None:
-    if process.returncode is None:  # not waited for yet: the number is still its own
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream
-    return stream
-
-
-def _in_memory(content: bytes) -> IO[bytes]:
-    """A file that is in no directory, to be read from its start."""
-    file: IO[bytes]
-    if sys.platform == "linux":
-        file = os.fdopen(os.memfd_create("input"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    file.write(content)
-    file.seek(0)
-    return file
-
-
 def _confined_command(program: Program) -> list[str]:
     limits = program.limits
     bounds = [str(limits.cpu_s or -1), str(limits.memory_bytes or -1)]
@@ -308,8 +245,8 @@ def _confined_command(program: Program) -> list[str]:
 
 
 def _output(process: "subprocess.Popen[bytes]", limits: Limits) -> Output:
-    with _Deadline(limits.time_s, lambda: _kill_group(process)) as deadline:
-        content = _pipe(process.stdout).read(limits.answer_bytes + 1)
+    with Deadline(limits.time_s, lambda: kill_group(process)) as deadline:
+        content = pipe(process.stdout).read(limits.answer_bytes + 1)
         if len(content) > limits.answer_bytes:
             return Output(failure=ChildFailure.OUTPUT)
         code = process.wait()

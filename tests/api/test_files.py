@@ -12,6 +12,7 @@ from tests.upstream import Upstream, haiku_says, llama_says, status
 
 QUESTION = "Che documento è questo?"
 PNG = data_url("image/png", picture("PNG"))
+PLAYLIST = b"ffconcat version 1.0\nfile 'pyproject.toml'\n"
 RED = ("passport.png", picture("PNG"), "image/png")
 
 
@@ -94,6 +95,7 @@ async def test_a_video_and_earlier_pictures_are_shown_in_their_places(
         ({"files": ["file:///etc/passwd"]}, "is no https address and no data URL"),
         ({"files": ["data:image/svg+xml;base64,AAAA"]}, "is of no known kind"),
         ({"files": [data_url("image/png", b"no picture")]}, "file 1 of 1 is neither a PNG"),
+        ({"files": [data_url("video/mp4", PLAYLIST)]}, "file 1 of 1 is neither a PNG"),
         ({"files": [PNG] * 9}, "at most 8"),
         (
             {
@@ -103,7 +105,7 @@ async def test_a_video_and_earlier_pictures_are_shown_in_their_places(
             "holds 10 files; at most 8",
         ),
     ],
-    ids=["remote", "local-file", "svg", "no-picture", "many", "many-in-all"],
+    ids=["remote", "local-file", "svg", "no-picture", "playlist", "many", "many-in-all"],
 )
 async def test_a_file_that_is_not_taken_is_refused_before_anything_is_paid_for(
     body: dict[str, Any], why: str, upstream: Upstream, serving: Serving

@@ -85,6 +85,7 @@ async def test_what_a_camera_notes_beside_the_picture_does_not_go_on(
         ("libvpx-vp9", "webm", "webm"),
         # What browsers record is WebM or Matroska, whatever they call it.
         ("libx264", "matroska", "webm"),
+        ("libx264", "matroska", "x-matroska"),
     ],
 )
 async def test_a_video_is_shown_in_frames_over_its_whole_length(
