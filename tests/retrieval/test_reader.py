@@ -48,7 +48,7 @@ def test_every_format_becomes_passages_of_its_text(
 
 
 def test_a_passage_knows_the_pages_on_which_it_begins_and_ends(reader: Reader) -> None:
-    pages = [f"Halaman {n}" + "\nkata kata kata kata" * 45 for n in range(1, 4)]
+    pages = [f"Halaman {n}" + "\nkata kata kata kata" * 45 for n in ("satu", "dua", "tiga")]
     prepared = reader.prepare(files.pdf(*pages), "law.pdf")
     for chunk in prepared.chunks:
         begun = prepared.loaded.text[: chunk.start + len("Halaman")].count("Halaman")

@@ -1,17 +1,19 @@
 """Whether every figure of a file is in its text as it is in the file."""
 
 import re
+import unicodedata
 from collections import Counter
 
 from app.retrieval.warnings import DocumentWarning
 
-_RUN = re.compile(r"\d+")
+_RUN = re.compile(r"\d+|[⁰¹²³⁴-⁹]+|[₀-₉]+")
 _SHOWN = 5
 
 
 def figures(text: str) -> Counter[str]:
     """How often each run of digits is in a text."""
-    return Counter(_RUN.findall(text))
+    runs = _RUN.findall(text)
+    return Counter(run if run.isdecimal() else unicodedata.normalize("NFKC", run) for run in runs)
 
 
 def differences(

@@ -12,6 +12,7 @@ from app.retrieval.extractors.encodings import decoded
 from app.retrieval.extractors.extracted import Extracted
 from app.retrieval.extractors.html_visibility import without_frame, without_unseen
 from app.retrieval.extractors.normalisation import normalised
+from app.retrieval.extractors.raised import subscript, superscript
 from app.retrieval.warnings import DocumentWarning
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{3,20})", re.I)
@@ -21,11 +22,6 @@ _MAX_SPAN = 1_000
 _MAX_CELLS = 200_000
 # A cell of this much text is a part of the page's layout.
 _MAX_CELL_CHARACTERS = 1_500
-_SUPERSCRIPT = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")
-_SUBSCRIPT = str.maketrans("0123456789+-=()", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎")
-_NOTE_MARK = re.compile(r"[\[(]?(?:\d{1,3}|[*†‡§]+|[a-z])[\])]?")
-# Before an exponent stand a unit or a number of one or two digits, before a note's mark others.
-_BASE = re.compile(r"(?:(?<![\w.,])\d{1,2}|(?<![^\W\d_])(?:[kcmd]?m|[a-zA-Z]|ft|ha))$")
 
 
 def extract(content: bytes | str) -> Extracted:
@@ -61,6 +57,16 @@ def fragment(content: str) -> str:
     return _markdown(page)
 
 
+def visible(content: bytes) -> str:
+    """The HTML of a page that stands in another file, without what cannot be seen."""
+    declared = _CHARSET.search(content[:4096])
+    text, _ = decoded(saved_pages.page_of(content), declared[1].decode() if declared else None)
+    page = BeautifulSoup(text, "lxml")
+    without_unseen(page)
+    body = page.body
+    return body.decode_contents() if body else ""
+
+
 def _content(page: BeautifulSoup) -> Tag:
     """The part that holds most of the page's text, if it is marked as such."""
     body = page.body or page
@@ -85,19 +91,10 @@ class _Converter(MarkdownConverter):
 
     def convert_sup(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
         mark = text.strip()
-        before = _text_before(el)
-        if not mark or not before.strip():
-            return f"[^{mark.strip('[]()')}]" if _NOTE_MARK.fullmatch(mark) else text
-        if _BASE.search(before) and mark.translate(_SUPERSCRIPT) != mark:
-            return mark.translate(_SUPERSCRIPT)
-        if _NOTE_MARK.fullmatch(mark) and not (mark.isalpha() and before[-1:].isdigit()):
-            return f"[^{mark.strip('[]()')}]"
-        return text
+        return superscript(_text_before(el), mark) if mark else text
 
     def convert_sub(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
-        mark = text.strip()
-        lower = mark.translate(_SUBSCRIPT)
-        return lower if lower != mark else text
+        return subscript(text.strip())
 
 
 def _text_before(element: Tag) -> str:

@@ -93,9 +93,10 @@ def _is_compound(before: str, after: str) -> bool:
     if after[0].isupper():
         return True
     first, second = before.casefold(), after.casefold()
-    # undang-undang, perundang-undangan, anak-anak
+    # undang-undang, perundang-undangan, sebaik-baiknya
     echoes = any(
         first.endswith(second[:length])
-        for length in range(max(_MIN_ECHO, -(-len(second) * 6 // 10)), len(second) + 1)
+        for length in range(_MIN_ECHO, len(second) + 1)
+        if length > _MIN_ECHO or length >= 0.6 * len(second)
     )
     return echoes or first in _PREFIXES

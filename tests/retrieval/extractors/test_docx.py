@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import DocumentRejected
-from app.retrieval.extractors import docx, extract
+from app.retrieval.extractors import archives, extract
 from app.retrieval.extractors.formats import Format
 from tests.retrieval.extractors.files import archive, docx_file
 
@@ -19,14 +19,14 @@ def test_a_document_keeps_its_headings_lists_and_tables() -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docx, "MAX_UNPACKED_BYTES", 1024**2)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 1024**2)
     bomb = archive(word__document_xml=b"0" * (1024**2 + 1))
     with pytest.raises(DocumentRejected, match="unpacks to more than 1 MB"):
         extract(bomb, Format.DOCX)
 
 
 def test_parts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docx, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
     with pytest.raises(DocumentRejected, match="or 3 parts"):
         extract(docx_file(), Format.DOCX)
 

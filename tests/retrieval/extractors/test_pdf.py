@@ -10,7 +10,7 @@ from tests.shared import corpus
 @pytest.mark.parametrize(
     ("name", "pages", "on_page", "words"),
     [
-        ("uu-1-1974.pdf", 39, 1, "MEMUTUSKAN :\nMenetapkan : UNDANG-UNDANG TENTANG PERKAWINAN"),
+        ("uu-1-1974.pdf", 39, 1, "MEMUTUSKAN :\n\nMenetapkan : UNDANG-UNDANG TENTANG PERKAWINAN"),
         ("se-imi-417.pdf", 5, 1, "NOMOR IMI-417.GR.01.01 TAHUN 2025"),
         ("permenkumham-26-2022.pdf", 31, 1, "NOMOR 26 TAHUN 2022"),
     ],
