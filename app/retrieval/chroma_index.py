@@ -166,7 +166,9 @@ class ChromaIndex:
         if not self._closing:
             self._remove()
             # Of a traceback the last line tells most.
-            reason = getattr(error, "traceback", "").strip().rpartition("\n")[2] or error
+            reason = (
+                getattr(error, "traceback", "").strip().rpartition("\n")[2] or f"Chroma {error}"
+            )
             logger.warning(
                 "the vector index failed, all vectors are compared until it is built again: %s",
                 reason,
