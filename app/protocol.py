@@ -20,8 +20,12 @@ MAX_FRAMING: Final = 16
 MAX_HEADER_LINES: Final = 128
 MAX_TARGET_BYTES: Final = 8 * 1024
 """Of the path and the query, so that few parameters fit."""
-MAX_UNANSWERED: Final = 16
+MAX_UNANSWERED: Final = 4
 """Requests on a connection: with so many it is read no further until one is answered."""
+MAX_WAITING: Final = 2_000
+"""Connections that wait for a head, of all clients: for one more the oldest of them is closed."""
+MAX_WAITING_BYTES: Final = 16_000_000
+"""Of all that lies in memory for them."""
 HEAD_LIMIT_S = 20.0
 """For the head of a request, from the connection or its first byte on."""
 UNREAD_LIMIT_S = 40.0
@@ -32,6 +36,34 @@ REFUSAL_S: Final = 1.0
 _PIECE: Final = 16 * 1024
 """Parsed at once, at the most."""
 _END_OF_HEAD: Final = b"\r\n\r\n"
+
+
+class WaitingConnections:
+    """The connections of which a head is due, or the rest of what they sent, the oldest first.
+
+    Who opens thousands and sends little takes memory from nobody, and keeps nobody out: a client
+    that means it sends its head at once.
+    """
+
+    def __init__(self) -> None:
+        self._bytes_of: dict[BoundedProtocol, int] = {}
+        self._bytes = 0
+
+    def add(self, connection: "BoundedProtocol", held: int) -> None:
+        """Count a connection, or what it holds now; close the oldest while there is too much."""
+        self._bytes += held - self._bytes_of.get(connection, 0)
+        self._bytes_of[connection] = held
+        while len(self._bytes_of) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            oldest = next(iter(self._bytes_of))
+            self.remove(oldest)
+            oldest.transport.abort()
+
+    def remove(self, connection: "BoundedProtocol") -> None:
+        """Count it no longer."""
+        self._bytes -= self._bytes_of.pop(connection, 0)
+
+
+_waiting = WaitingConnections()
 
 
 class Flow(FlowControl):
@@ -69,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow = Flow(transport)
         self._unanswered: deque[RequestResponseCycle] = deque()
         self._expect_head()
+        _waiting.add(self, 0)
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
@@ -93,6 +126,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         elif was_held:
             self.flow.resume_reading()
+        self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        left = len(self._unparsed) - self._parsed
+        if not self._is_open() or not (left or self._in_head or not self._unanswered):
+            _waiting.remove(self)
+        else:
+            _waiting.add(self, left + (self._fed if self._in_head else 0))
 
     def _feed(self, piece: bytes) -> None:
         if self.timeout_keep_alive_task:
@@ -151,8 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request has its answer: the next one's turn."""
         self._unanswered.popleft()
         super().on_response_complete()
-        if self._unparsed or self.flow.held:
-            self._parse()
+        self._parse()
 
     def _stop_parsing(self, status: HTTPStatus) -> NoReturn:
         """Raises, as the parser's callbacks do to stop it: uvicorn then sends its 400."""
@@ -184,6 +224,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is due any more, of no request: uvicorn tells the last one alone of it."""
+        _waiting.remove(self)
         self._head_is_there()
         self._stop_expecting_reading()
         for cycle in self._unanswered:
