@@ -18,8 +18,10 @@ from msgspec.structs import replace
 
 from app.events import Event, Failed, Retrieved, RouteChosen, TextDelta, ToolRan
 
-# What comes before the @ of an e-mail address, as GitHub's flavour and linkify-it have it.
+# An e-mail address as GitHub's flavour and linkify-it have it: what is before the @, and the
+# first part of its domain.
 _LOCAL_PART = r"\w.+\-;:&=$,"
+_LABEL = r"(?:[\w-]|\\[-_])"
 _TOKEN = re.compile(
     r"(?P<picture>!(?=\[))"
     r"|(?P<inline>\](?=\())"  # of [text](address)
@@ -29,22 +31,27 @@ _TOKEN = re.compile(
     r"|(?P<scheme>(?<![a-z0-9])https?:\\?/(?=\\?/))"
     r"|(?P<slash>/(?=\\?/))"
     r"|(?P<www>(?<=www)\\?\.)"
-    rf"|(?P<mail>(?:(?<=[{_LOCAL_PART}])|(?<=[{_LOCAL_PART}]\"))\\?@)",
+    rf"|(?P<mail>(?:(?<=[{_LOCAL_PART}])|(?<=[{_LOCAL_PART}]\"))\\?@"
+    rf"(?={_LABEL}{{255}}|{_LABEL}{{1,254}}\\?\.[\w-]))"
+    r"|(?P<contact>(?:(?<=mailto)|(?<=xmpp)):)",
     re.IGNORECASE,
 )
 _BEHIND = 8
 """Characters of what was given out that a token looks back on, or that it may begin in."""
 
-_MAY_BEGIN_A_TOKEN = re.compile(r"[!\]<&h/.\\@]", re.IGNORECASE)
+_MAY_BEGIN_A_TOKEN = re.compile(r"[!\]<&h/.:\\@]", re.IGNORECASE)
 # An end of text that may be the beginning of a token.
 _PARTIAL = re.compile(
     r"(?:!|\]|<(?:b(?:r ?/?)?)?|/?\\|/"
+    rf"|(?<=[{_LOCAL_PART}\"])\\?@{_LABEL}{{0,254}}\\?\.?"
     r"|&(?:c(?:o(?:l(?:on?)?|m(?:m(?:at?)?)?)?)?|s(?:ol?)?|p(?:e(?:r(?:i(?:od?)?)?)?)?)?"
     r"|(?<![a-z0-9])h(?:t(?:t(?:ps?(?::\\?/?\\?)?)?)?)?)\Z",
     re.IGNORECASE,
 )
 # The same, without the schemes, whose slashes are tokens too.
-_DANGLING = re.compile(r"(?:[!\]\\/]|<(?:b(?:r ?/?)?)?|&[a-z]*)\Z", re.IGNORECASE)
+_DANGLING = re.compile(
+    rf"(?:[!\]\\/]|<(?:b(?:r ?/?)?)?|&[a-z]*|@{_LABEL}{{0,254}}\.?)\Z", re.IGNORECASE
+)
 _UNFINISHED_TAG = re.compile(r"<(?=b(?:r ?/?)?\Z)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://[^\s<>()\[\]\"'`\\]{1,2000}")
 _ADDRESS_AT_END = re.compile(r"https?://\S{0,2010}\Z")

