@@ -19,35 +19,41 @@ from app.retrieval.embedders import configured_embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import ROOT
 from bench.knowledge import CACHE, PUBLIC, settings, until_whole
-from bench.questions import Kind, has_versions, new_questions
+from bench.questions import ROWS, Kind, has_versions, new_questions
 from scripts.evaluation.indexing import index
 from scripts.evaluation.vector_cache import CachingEmbedder
 
 SHARED = ROOT.parent / "shared"
 CORPUS = SHARED / "corpus"
-_KEPT = 1_100
-"""Questions of each kind, for two rows of the longest run."""
+_KEPT = 500
+"""Questions of each row; the longest run asks 480."""
 _TRIED = 20_000
 
 
 @dataclass(frozen=True)
 class NewQuestions:
-    """Questions by kind; each is given out once."""
+    """Questions by path and kind; each is given out once."""
 
-    by_kind: Mapping[Kind, Iterator[str]]
+    by_row: Mapping[str, Iterator[str]]
 
     @classmethod
     def read(cls, folder: Path) -> "NewQuestions":
         """Those of a kept knowledge base."""
-        kinds: dict[str, list[str]] = json.loads((folder / "questions.json").read_text())
-        return cls({Kind(name): iter(questions) for name, questions in kinds.items()})
+        rows: dict[str, list[str]] = json.loads((folder / "questions.json").read_text())
+        return cls({name: iter(questions) for name, questions in rows.items()})
 
-    def take(self, kind: Kind, count: int) -> list[str]:
+    def take(self, path: str, kind: Kind, count: int) -> list[str]:
         """The next `count`, real ones first. Raises `RuntimeError` when they run out."""
-        taken = list(islice(self.by_kind[kind], count))
+        name = row_name(path, kind)
+        taken = list(islice(self.by_row[name], count))
         if len(taken) < count:
-            raise RuntimeError(f"{len(taken)} of {count} new questions left of kind {kind!r}")
+            raise RuntimeError(f"{len(taken)} of {count} new questions left for {name}")
         return taken
+
+
+def row_name(path: str, kind: Kind) -> str:
+    """What a row is called."""
+    return f"{path}, {kind}"
 
 
 async def kept() -> Path:
@@ -77,32 +83,33 @@ async def _build(folder: Path) -> None:
         print(await asyncio.to_thread(index, CORPUS, made, caching), flush=True)
         async with KnowledgeBase.open(made, caching) as base:
             await until_whole(base)
-            questions = await _by_kind(base)
+            questions = await _by_row(base)
         caching.close()
     (folder / "questions.json").write_text(json.dumps(questions, indent=1, ensure_ascii=False))
 
 
-async def _by_kind(base: KnowledgeBase) -> dict[Kind, list[str]]:
+async def _by_row(base: KnowledgeBase) -> dict[str, list[str]]:
     """Questions by what the service does for them: it rewrites one that finds no answer at once.
 
-    Raises `RuntimeError` where there are too few of a kind.
+    Raises `RuntimeError` where there are too few for a row.
     """
-    kinds: dict[Kind, list[str]] = {kind: [] for kind in Kind}
+    rows: dict[str, list[str]] = {row_name(path, kind): [] for path, kind in ROWS}
     for question in islice(new_questions(SHARED), _TRIED):
-        if all(len(questions) >= _KEPT for questions in kinds.values()):
-            return kinds
         found = await base.search(question, groups=PUBLIC)
         while found.degraded:
             found = await base.search(question, groups=PUBLIC)
         if found.small_talk:
             continue
+        kind = Kind.GLOSSARY if has_versions(question) else Kind.PLAIN
+        search = rows[row_name("/search", kind)]
         if not found.confident:
-            kinds[Kind.REWRITE].append(question)
-        elif has_versions(question):
-            kinds[Kind.GLOSSARY].append(question)
+            min(rows[row_name("/chat", Kind.REWRITE)], search, key=len).append(question)
         else:
-            kinds[Kind.PLAIN].append(question)
-    raise RuntimeError(f"too few questions: { {kind: len(kinds[kind]) for kind in kinds} }")
+            chat = rows[row_name("/chat", kind)]
+            (chat if len(chat) < _KEPT else search).append(question)
+        if all(len(questions) >= _KEPT for questions in rows.values()):
+            return rows
+    raise RuntimeError(f"too few questions: { {name: len(q) for name, q in rows.items()} }")
 
 
 def _digest() -> str:

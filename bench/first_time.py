@@ -11,16 +11,9 @@ from bench.corpus import NewQuestions
 from bench.lanes import Lane, Visit, percentile, search, turn
 from bench.load import Answer, load
 from bench.processes import Server
-from bench.questions import Kind
+from bench.questions import ROWS, Kind
 
-ROWS = (
-    ("/search", Kind.PLAIN),
-    ("/search", Kind.GLOSSARY),
-    ("/chat", Kind.PLAIN),
-    ("/chat", Kind.GLOSSARY),
-    ("/chat", Kind.REWRITE),
-)
-_QUESTIONS = {1: 48, 16: 96, 64: 128}
+_QUESTIONS = {1: 48, 16: 96, 64: 96}
 """By how many are asked at once: how many questions a round has for each row."""
 _WARM_UP = 8
 """Of the questions that are asked again elsewhere."""
@@ -90,7 +83,7 @@ async def measure(
             Lane(f"{path}, {kind}", server, path, bodies[path]),
             kind,
             at_once,
-            [questions.take(kind, _QUESTIONS[at_once]) for _ in range(rounds)],
+            [questions.take(path, kind, _QUESTIONS[at_once]) for _ in range(rounds)],
         )
         for at_once in loads
         for path, kind in ROWS

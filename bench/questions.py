@@ -13,9 +13,21 @@ from app.retrieval.question import Question
 
 # The first of each holds a term of the glossary, as nineteen of twenty real questions do.
 _FORMS = {
-    "en": ("What are the requirements for {}?", "What is known about {}, and since when?"),
-    "it": ("Quali sono i requisiti per {}?", "Che cosa si sa di {}, e da quando è così?"),
-    "id": ("Apa saja syarat untuk {}?", "Apa yang diketahui tentang {}, dan sejak kapan?"),
+    "en": (
+        "What are the requirements for {}?",
+        "What is known about {}, and since when?",
+        "How is it with {} these days, and what changed?",
+    ),
+    "it": (
+        "Quali sono i requisiti per {}?",
+        "Che cosa si sa di {}, e da quando è così?",
+        "Come funziona adesso con {}, e che cosa cambia?",
+    ),
+    "id": (
+        "Apa saja syarat untuk {}?",
+        "Apa yang diketahui tentang {}, dan sejak kapan?",
+        "Bagaimana sekarang dengan {}, dan apa yang berubah?",
+    ),
 }
 _WORDS_OF_THE_CORPUS = (5, 9)
 """In a question that is made: it is as long as a real one, 12 to 18 words."""
@@ -28,6 +40,16 @@ class Kind(StrEnum):
     PLAIN = "no glossary version"
     GLOSSARY = "glossary versions"
     REWRITE = "one query rewrite"
+
+
+ROWS = (
+    ("/search", Kind.PLAIN),
+    ("/search", Kind.GLOSSARY),
+    ("/chat", Kind.PLAIN),
+    ("/chat", Kind.GLOSSARY),
+    ("/chat", Kind.REWRITE),
+)
+"""What is measured of new questions."""
 
 
 def new_questions(shared: Path) -> Iterator[str]:

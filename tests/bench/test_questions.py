@@ -38,8 +38,8 @@ def test_a_question_with_terms_of_the_glossary_has_versions() -> None:
 
 
 def test_a_question_is_given_out_once_and_too_few_are_an_error() -> None:
-    questions = NewQuestions({Kind.PLAIN: iter(["one", "two", "three"])})
+    questions = NewQuestions({"/chat, no glossary version": iter(["one", "two", "three"])})
 
-    assert questions.take(Kind.PLAIN, 2) == ["one", "two"]
+    assert questions.take("/chat", Kind.PLAIN, 2) == ["one", "two"]
     with pytest.raises(RuntimeError, match="1 of 2 new questions left"):
-        questions.take(Kind.PLAIN, 2)
+        questions.take("/chat", Kind.PLAIN, 2)

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bench.bars import WITHOUT_HTTPX, bars
-from bench.first_time import ROWS
+from bench.questions import ROWS
 from bench.report import PAGE, TABLES, last_figures, with_tables
 
 
