@@ -389,6 +389,9 @@ async def test_doctor_says_what_is_well_and_what_to_do(
     assert "ok    index: 31 documents" in out
     if sys.platform == "linux":
         assert "ok    sandbox: resource limits, Landlock, seccomp" in out
+    # Slow is a warning: others use this machine too.
+    speed = r": \d+ ms a question, \d+ passages/s"
+    assert re.search(rf"(ok|warn)  +embedder: .*8-bit integers.*{speed}", out)
 
     upstream.openrouter_key = status(401)
     code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)

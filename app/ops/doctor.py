@@ -3,17 +3,20 @@
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from app.errors import ChildFailed, RetrievalError
+from app.errors import ChildFailed, RetrievalError, VectorsUnavailable
 from app.llm.attempt import Side
 from app.llm.factory import open_client
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
 from app.ops.running_service import health_of_running_service
+from app.retrieval.e5 import E5Embedder
+from app.retrieval.embedders import configured_embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.reader import start_child
 from app.sandbox import Confinement
@@ -22,6 +25,11 @@ from app.settings import Settings
 MIN_FREE_BYTES = 500_000_000
 """A full disk leaves a Chroma index broken for good; the bundled one needs a few MB."""
 INDEXING_TIMEOUT_S = 600.0
+SLOW_QUESTION_S = 0.1
+"""A question with its versions in two languages is then a third of a second late."""
+_QUESTION = ["Quanto capitale serve per aprire una PT PMA?"]
+_PASSAGES = ["modal disetor perusahaan asing dan izin usaha " * 24] * 8
+"""Of some 190 tokens, as passages are on average."""
 
 
 class Level(StrEnum):
@@ -43,12 +51,13 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Examine keys, providers, disk, sandbox and index, in this order."""
+    """Examine keys, providers, disk, sandbox, embedder and index, in this order."""
     async with open_client(settings) as client:
         for finding in await _keys(client):
             yield finding
     yield _disk(settings.data_dir)
     yield await asyncio.to_thread(_sandbox)
+    yield await asyncio.to_thread(_embedder, settings)
     yield await _index(settings)
 
 
@@ -106,6 +115,29 @@ def _sandbox() -> Finding:
         return Finding("sandbox", Level.OK, ", ".join(means))
     advice = "the kernel has it not: a hostile file that takes over its reader may do more"
     return Finding("sandbox", Level.WARN, f"without {' and '.join(missing)}", advice)
+
+
+def _embedder(settings: Settings) -> Finding:
+    """Embed a question, and passages of the usual length: well under a second once loaded."""
+    with configured_embedder(settings) as embedder:
+        engine = f" ({embedder.engine})" if isinstance(embedder, E5Embedder) else ""
+        advice = "until then searches go by words alone"
+        try:
+            embedder.embed_queries(["?"])
+            question_s = min(_seconds(embedder.embed_queries, _QUESTION) for _ in range(3))
+            passages_s = _seconds(embedder.embed_passages, _PASSAGES)
+        except VectorsUnavailable as error:
+            return Finding("embedder", Level.FAIL, str(error), advice)
+    speed = f"{question_s * 1e3:.0f} ms a question, {len(_PASSAGES) / passages_s:.0f} passages/s"
+    level = Level.OK if question_s <= SLOW_QUESTION_S else Level.WARN
+    advice = "use a processor with AVX2, AVX-512 VNNI or Arm's dot products, or set EMBEDDINGS_URL"
+    return Finding("embedder", level, f"{embedder.name}{engine}: {speed}", advice)
+
+
+def _seconds(embed: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
+    start = time.perf_counter()
+    embed(texts)
+    return time.perf_counter() - start
 
 
 async def _index(settings: Settings) -> Finding:
