@@ -1,5 +1,6 @@
 """`/documents`: upload, list, look at and delete what the knowledge base holds."""
 
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.options import NAME_PATTERN, IngestOptions
 from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.retrieval.sources import UPLOADED
+from app.retrieval.warnings import WarningKind, decoded
 
 router = APIRouter(
     route_class=OneFileRoute, prefix="/documents", dependencies=[needs(KeyScope.DOCUMENTS)]
@@ -40,6 +42,14 @@ PathId = Annotated[
         examples=["it/pt-pma-capital"],
     ),
 ]
+
+
+class WarningOut(BaseModel):
+    """One thing that was not read, or not as it is written."""
+
+    kind: WarningKind = Field(description="What it is about.")
+    where: str = Field(description="The place in the file, such as `page 2`; empty for all of it.")
+    detail: str = Field(description="What it is.")
 
 
 class DocumentOut(BaseModel):
@@ -65,16 +75,20 @@ class DocumentOut(BaseModel):
     source: str | None = Field(description="What it was made from, as it says itself.")
     uri: str | None = Field(description="Where it was taken from, if it says so.")
     checked: str | None = Field(description="When it was last checked, as it says itself.")
-    marks: list[str] = Field(description="What was remarked on when it was taken in.")
+    warnings: list[WarningOut] = Field(description="What was not read, or not as it is written.")
+    marks: list[str] = Field(description="The warnings as text, a line each.")
     chunks: int = Field(description="Passages it was cut into.")
     characters: int = Field(description="Length of its text.")
 
     @classmethod
     def of(cls, entry: Entry, request: Request) -> Self:
         """The entry as it is shown to who asks."""
-        shown = {name: getattr(entry, name) for name in cls.model_fields}
+        warnings = decoded(entry.marks)
+        shown = {name: getattr(entry, name, None) for name in cls.model_fields}
         root = entry.root if request.state.caller.may(KeyScope.ADMIN) else None
-        return cls(**{**shown, "root": root, "marks": entry.marks.splitlines()})
+        warnings_out = [WarningOut(**asdict(warning)) for warning in warnings]
+        marks = [str(warning) for warning in warnings]
+        return cls(**{**shown, "root": root, "warnings": warnings_out, "marks": marks})
 
 
 class StoredOut(DocumentOut):

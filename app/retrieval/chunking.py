@@ -89,10 +89,17 @@ def _chunks(
 
 def _spans(splitter: MarkdownSplitter | TextSplitter, text: str) -> list[tuple[int, int]]:
     spans = [(first, first + len(piece)) for first, piece in splitter.chunk_indices(text)]
+    if len(spans) > 1 and all(line.startswith("#") for line in _lines(text, spans[0])):
+        # A heading alone answers nothing.
+        spans[:2] = [(spans[0][0], spans[1][1])]
     if len(spans) > 1 and spans[-1][1] - spans[-1][0] < MIN_TAIL:
         (first, _), (_, last) = spans[-2:]
         spans[-2:] = [(first, last)]
     return spans
+
+
+def _lines(text: str, span: tuple[int, int]) -> Iterator[str]:
+    return filter(str.strip, text[slice(*span)].split("\n"))
 
 
 def _sections(

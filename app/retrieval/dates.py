@@ -23,6 +23,11 @@ _DAY_FIRST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})")
 _MONTH_AND_YEAR = re.compile(r"(\d{1,2})[-/](\d{4})")
 _NAMED = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th|[°º])?\.? (?:of )?)?([a-z]+)\.? (\d{4})")
 _NAMED_FIRST = re.compile(r"([a-z]+)\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
+# As in: dal 2 ottobre 2025 (in vigore).
+_AROUND = re.compile(
+    r"^(?:il|dal|dall['’]|a partire dal|from|since|as of|in force from|sejak|mulai|per)\s*(?=\S)"
+    r"|\s*\([^)]*\)$"
+)
 _WEEKDAY = re.compile(r"^[^\W\d_]+,\s*(?=\d)")
 
 
@@ -31,7 +36,8 @@ def written_date(text: str) -> str | None:
 
     Of `02/10/2025` the day comes first, as in Italy and Indonesia, unless it can only be a month.
     """
-    line = _WEEKDAY.sub("", " ".join(text.casefold().split()))
+    line = " ".join(text.casefold().split())
+    line = _WEEKDAY.sub("", _AROUND.sub("", _AROUND.sub("", line)))
     try:
         return datetime.fromisoformat(line.upper()).date().isoformat()
     except ValueError:

@@ -8,7 +8,13 @@ import re
 
 MAX_WORDS = 200
 """Longer pages have something to say."""
-_MAX_SENTENCE_WORDS = 25
+_MAX_SENTENCE_WORDS = 14
+# What is so under a condition is an explanation: "if the file is not found, ask the office".
+_CONDITION = re.compile(r"\b(?:if|when|se|quando|qualora|jika|bila|apabila|kalau)\b", re.I)
+_MAX_CONDITIONAL_WORDS = 6
+# Of programs a sentence may be longer.
+_MAX_TECHNICAL_WORDS = 30
+_TECHNICAL = re.compile(r"\b(?:server|request|javascript|browser|richiesta al|permintaan)\b", re.I)
 _MAX_OTHER_WORDS = 8
 _MAX_OTHER_SHARE = 0.4
 
@@ -75,6 +81,8 @@ _PHRASES = re.compile(
             ),
             r"temporarily unavailable",
             r"service unavailable",
+            r"temporarily unable|unable to complete your request|server encountered",
+            r"process is automatic|redirect(?:ed)? to your requested|requested content shortly",
             r"servizio (?:temporaneamente |momentaneamente )?non disponibile",
             r"temporaneamente non",
             r"layanan (?:sedang |sementara )?tidak tersedia",
@@ -146,6 +154,12 @@ _FRAME = re.compile(
 _SENTENCE = re.compile(r"[^\n.!?…]+(?:[.!?…](?!\s|$)[^\n.!?…]*)*")
 
 
+def _most_words(sentence: str) -> int:
+    if _CONDITION.search(sentence):
+        return _MAX_CONDITIONAL_WORDS
+    return _MAX_TECHNICAL_WORDS if _TECHNICAL.search(sentence) else _MAX_SENTENCE_WORDS
+
+
 def error_page(title: str, text: str) -> str | None:
     """The words that make a text an error page; None where it says anything else."""
     sentences = [
@@ -159,7 +173,7 @@ def error_page(title: str, text: str) -> str | None:
     for sentence in sentences:
         words = len(sentence.split())
         if _NAMES.fullmatch(sentence) or (
-            words <= _MAX_SENTENCE_WORDS and _PHRASES.search(sentence)
+            words <= _most_words(sentence) and _PHRASES.search(sentence)
         ):
             found.append(sentence)
         elif sentence.casefold() not in title.casefold() and not _FRAME.fullmatch(sentence):

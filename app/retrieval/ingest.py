@@ -22,6 +22,7 @@ from app.retrieval.reader import Reader, start_child
 from app.retrieval.records import Document
 from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
+from app.retrieval.warnings import DocumentWarning, encoded
 from app.sandbox import Child
 
 # Some ten seconds of embedding: how long a stop may take.
@@ -125,8 +126,8 @@ class Ingester:
             return Ingested(file.document_id, "unchanged")
         prepared = reader.prepare(content, file.path.name, force=options.force)
         self._check_predecessor(file, options.supersedes or prepared.loaded.supersedes, options)
-        marks = self._pass_gate(file.document_id, prepared, options, vanished)
-        document = _document(file, prepared, options, content_hash, marks)
+        found = self._pass_gate(file.document_id, prepared, options, vanished)
+        document = _document(file, prepared, options, content_hash, found)
         chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
         texts = {key: chunk.embedded_text for key, chunk in zip(keys, chunks, strict=True)}
@@ -142,6 +143,7 @@ class Ingester:
             )
         )
         change: Literal["changed", "added"] = "changed" if known else "added"
+        marks = tuple(map(str, found))
         return Ingested(file.document_id, change, len(chunks), marks, document.supersedes)
 
     def _check_predecessor(
@@ -160,10 +162,10 @@ class Ingester:
         prepared: Prepared,
         options: IngestOptions,
         vanished: Collection[str],
-    ) -> tuple[str, ...]:
-        """The marks of a file that may pass. Raises `DocumentRejected` for one that may not."""
+    ) -> tuple[DocumentWarning, ...]:
+        """The warnings of a file that may pass. Raises `DocumentRejected` for one that may not."""
         findings = prepared.findings
-        faults, remarks = list(findings.faults), list(map(str, prepared.warnings))
+        faults, warnings = list(findings.faults), list(prepared.warnings)
         predecessor = options.supersedes or prepared.loaded.supersedes
         if predecessor and self._store.is_superseded_by(document_id, predecessor):
             # Forced, neither would be found any more.
@@ -175,10 +177,11 @@ class Ingester:
         if twin and twin.share == 1:
             faults.append(f"has the same words as {twin.document_id}")
         elif twin:
-            remarks.append(f"is nearly the same as {twin.document_id} ({twin.share:.0%})")
+            detail = f"is nearly the same as {twin.document_id} ({twin.share:.0%})"
+            warnings.append(DocumentWarning("content", detail))
         if faults and not options.force:
             raise DocumentRejected(f"{'; '.join(faults)} (force it to be indexed all the same)")
-        return (*faults, *remarks)
+        return (*(DocumentWarning("content", fault) for fault in faults), *warnings)
 
     def _vectors(
         self, texts: Mapping[str, str], told: Callable[[float], None]
@@ -209,7 +212,7 @@ def _document(
     prepared: Prepared,
     options: IngestOptions,
     content_hash: str,
-    marks: Sequence[str],
+    warnings: Sequence[DocumentWarning],
 ) -> Document:
     loaded = prepared.loaded
     return Document(
@@ -227,7 +230,7 @@ def _document(
         access=options.access,
         supersedes=options.supersedes or loaded.supersedes,
         jurisdiction=prepared.findings.jurisdiction,
-        marks="\n".join(marks),
+        marks=encoded(warnings),
     )
 
 

@@ -35,7 +35,7 @@ class Document:
     """An ingested document. `root` names what it was ingested from; dates are ISO.
 
     `access` is the one group that may read it, `supersedes` the id of the document
-    that it replaces; `marks` are the remarks made at the door, one a line.
+    that it replaces; `marks` are its warnings, encoded, one a line.
     """
 
     id: str

@@ -1,7 +1,10 @@
 """What a reader of a document should know of how it was read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 WarningKind = Literal[
     "not_read",
@@ -28,3 +31,18 @@ class DocumentWarning:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.detail}" if self.where else self.detail
+
+
+def encoded(warnings: Iterable[DocumentWarning]) -> str:
+    """Warnings as they are stored: an object of JSON a line."""
+    return "\n".join(msgspec.json.encode(warning).decode() for warning in warnings)
+
+
+def decoded(text: str) -> list[DocumentWarning]:
+    """Stored warnings; a line that is no object is the detail of an older one."""
+    return [
+        msgspec.json.decode(line, type=DocumentWarning)
+        if line.startswith("{")
+        else DocumentWarning("content", line)
+        for line in text.splitlines()
+    ]

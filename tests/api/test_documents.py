@@ -98,6 +98,9 @@ async def test_what_the_gate_refuses_is_one_line_unless_it_is_forced(serving: Se
         forced = await upload(client, "copy.md", VISA, force="true")
         assert forced.status_code == 201
         assert forced.json()["marks"] == ["has the same words as x99"]
+        assert forced.json()["warnings"] == [
+            {"kind": "content", "where": "", "detail": "has the same words as x99"}
+        ]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from app.retrieval.ingest_report import Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.options import IngestOptions
 from app.retrieval.records import Stats
+from app.retrieval.warnings import decoded
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, CountingEmbedder, write
 
@@ -280,8 +281,9 @@ async def test_a_nearly_equal_text_is_marked(
         document = knowledge_base._store.document("two")
     assert summary.added == 2
     assert document
-    assert document.marks.startswith("is nearly the same as one (")
-    assert [line.text for line in summary.marked] == [document.marks]
+    (warning,) = decoded(document.marks)
+    assert warning.detail.startswith("is nearly the same as one (")
+    assert [line.text for line in summary.marked] == [str(warning)]
 
 
 async def test_what_is_said_from_outside_comes_before_the_front_matter(

@@ -23,8 +23,9 @@ _PUNCTUATION = frozenset("€£“”‘’«»„–—…•·°ºª§©®™�
 # Letters of other alphabets fill whole words, those of Western Europe stand among plain ones.
 _MAX_WESTERN_SHARE = 0.3
 # A file of UTF-8 into which something else was pasted, or one that was cut.
-_MAX_STRAY_SHARE = 0.01
+_MAX_STRAY_SHARE = 0.1
 
+_STRAY = re.compile(r"[\udc80-\udcff]")
 _CONTROL = re.compile(r"[\x01-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 # 18 in 15,000 characters is the most that a sound text of the corpus holds;
 # a PDF saved under a heading has one in ten.
@@ -64,10 +65,10 @@ def _wide(content: bytes) -> str | None:
 
 
 def _guessed(content: bytes, declared: str | None) -> tuple[str, str]:
-    text = content.decode("utf-8", "replace")
+    text = content.decode("utf-8", "surrogateescape")
     high = sum(byte > 0x7F for byte in content)
-    if text.count("\ufffd") <= _MAX_STRAY_SHARE * high:
-        return text, "UTF-8 with bytes that are none"
+    if len(_STRAY.findall(text)) <= _MAX_STRAY_SHARE * high:
+        return _STRAY.sub(_stray, text), "UTF-8, with some bytes of Windows-1252"
     western = max(_WESTERN, key=lambda name: _fitness(content[:_SAMPLE], name))
     if declared and not _is_western(declared):
         try:
@@ -81,6 +82,10 @@ def _guessed(content: bytes, declared: str | None) -> tuple[str, str]:
     best = charset_normalizer.from_bytes(content[:_SAMPLE]).best()
     name = best.encoding if best else western
     return content.decode(name, "replace"), name
+
+
+def _stray(match: re.Match[str]) -> str:
+    return bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace")
 
 
 def _is_western(name: str) -> bool:

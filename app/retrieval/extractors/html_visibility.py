@@ -13,7 +13,7 @@ _FRAME = (
     "nav, [role='navigation'], [role='search'], [role='banner'], [role='contentinfo'], "
     "[role='complementary'], [role='menu'], [role='menubar'], [role='tablist'], a.headerlink"
 )
-_OUTSIDE_CONTENT = "footer, aside, header"
+_OUTSIDE_CONTENT = "footer, header"
 _FRAME_NAME = re.compile(
     r"(?:^|[-_ ])(?:cookies?|consent|gdpr|newsletter|breadcrumbs?|share|sharing|social|related|menu"
     r"|navbar|nav|sidebar|advert|ads?|banner|popup|skip-link|pagination|comments?-form|mw-editsection)"
@@ -81,6 +81,9 @@ def without_frame(page: BeautifulSoup) -> None:
     for element in page.select(_OUTSIDE_CONTENT):
         if not element.decomposed and not element.find_parent(["main", "article"]):
             _keep_title(element)
+    for element in page.select("aside"):
+        if not element.decomposed and _is_links(element):
+            element.decompose()
     whole = max(len(page.get_text(" ", strip=True)), 1)
     for element in page.find_all(True):
         if element.decomposed or element.name in ("html", "body", "main", "article"):
@@ -206,6 +209,8 @@ def _opens(element: Tag, referred: set[str]) -> bool:
         return True
     before = element.find_previous_sibling()
     if isinstance(before, Tag) and (before.name in ("button", "summary") or before.find("button")):
+        return True
+    if isinstance(before, Tag) and (before.has_attr("onclick") or before.get("role") == "button"):
         return True
     names = " ".join([*_classes(element), str(element.get("id") or "")])
     if not _OPENED.search(names):
