@@ -108,7 +108,7 @@ async def test_what_the_gate_refuses_is_one_line_unless_it_is_forced(serving: Se
     [
         ("empty.md", b" ", "is empty"),
         ("law.md", files.pdf("Pasal 1"), "is PDF, not Markdown as its name says"),
-        ("law.odt", b"Pasal 1", "is none of .md, .txt"),
+        ("law.abc", b"Pasal 1", "is none of .md, .txt"),
         ("../law.md", VISA, "the file's name is not one like folder/file.pdf"),
         ("/etc/law.md", VISA, "the file's name is not one like folder/file.pdf"),
         ("a\\b.md", VISA, "the file's name is not one like folder/file.pdf"),

@@ -44,6 +44,26 @@ def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
             from app.retrieval.extractors import docx
 
             return docx.extract
+        case Format.XLSX | Format.XLS | Format.ODS:
+            from app.retrieval.extractors import spreadsheet
+
+            return spreadsheet.extract
+        case Format.PPTX:
+            from app.retrieval.extractors import pptx
+
+            return pptx.extract
+        case Format.ODT | Format.ODP:
+            from app.retrieval.extractors import opendocument
+
+            return opendocument.extract
+        case Format.EPUB:
+            from app.retrieval.extractors import epub
+
+            return epub.extract
+        case Format.YAML | Format.XML:
+            from app.retrieval.extractors import trees
+
+            return trees.extract_yaml if file_format is Format.YAML else trees.extract_xml
         case Format.CSV:
             from app.retrieval.extractors import table
 

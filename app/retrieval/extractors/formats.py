@@ -25,6 +25,15 @@ class Format(StrEnum):
     JSONL = "JSON lines"
     MHTML = "MHTML"
     EML = "an e-mail"
+    XLSX = "XLSX"
+    XLS = "XLS"
+    ODS = "ODS"
+    PPTX = "PPTX"
+    ODT = "ODT"
+    ODP = "ODP"
+    EPUB = "EPUB"
+    YAML = "YAML"
+    XML = "XML"
 
 
 SUFFIXES = {
@@ -46,6 +55,46 @@ SUFFIXES = {
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
     ".eml": Format.EML,
+    ".xlsx": Format.XLSX,
+    ".xlsm": Format.XLSX,
+    ".xls": Format.XLS,
+    ".ods": Format.ODS,
+    ".pptx": Format.PPTX,
+    ".odt": Format.ODT,
+    ".odp": Format.ODP,
+    ".epub": Format.EPUB,
+    ".yaml": Format.YAML,
+    ".yml": Format.YAML,
+    ".xml": Format.XML,
+}
+# What can be told by its first bytes alone: without them it is damaged or something else.
+_SIGNED = frozenset(
+    [
+        *(Format.PDF, Format.DOCX, Format.XLSX, Format.XLS, Format.ODS),
+        *(Format.PPTX, Format.ODT, Format.ODP, Format.EPUB),
+    ]
+)
+# Endings that cannot be read, and what to do.
+_REFUSED = {
+    ".doc": "is a Word file of before 2007: save it as DOCX",
+    ".ppt": "is a PowerPoint file of before 2007: save it as PPTX",
+    ".rtf": "is RTF: save it as DOCX",
+    ".msg": "is a message of Outlook: save it as EML",
+    ".zip": "is a zip archive: unpack it, and ingest what is inside",
+    ".rar": "is an archive: unpack it, and ingest what is inside",
+    ".7z": "is an archive: unpack it, and ingest what is inside",
+}
+# By the part that each archive has, and by what those of OpenDocument say that they are.
+_ARCHIVES = {
+    "word/document.xml": Format.DOCX,
+    "xl/workbook.xml": Format.XLSX,
+    "ppt/presentation.xml": Format.PPTX,
+}
+_MIME_TYPES = {
+    b"application/vnd.oasis.opendocument.text": Format.ODT,
+    b"application/vnd.oasis.opendocument.spreadsheet": Format.ODS,
+    b"application/vnd.oasis.opendocument.presentation": Format.ODP,
+    b"application/epub+zip": Format.EPUB,
 }
 # What a browser saves under either name.
 _PAGES = (Format.HTML, Format.MHTML)
@@ -54,6 +103,7 @@ _HEAD = 1024
 _OLE = b"\xd0\xcf\x11\xe0"
 # What an encrypted DOCX is: the name of the stream that holds it, in such a file.
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+_WORKBOOK = "Workbook".encode("utf-16-le")
 _HTML = (b"<!doctype html", b"<html")
 _UNREADABLE = {
     b"{\\rtf": "RTF",
@@ -67,6 +117,8 @@ _UNREADABLE = {
 def named_format(name: str) -> Format:
     """What the name says. Raises `DocumentRejected` for a name that says nothing known."""
     suffix = PurePath(name).suffix.lower()
+    if suffix in _REFUSED:
+        raise DocumentRejected(_REFUSED[suffix])
     if suffix not in SUFFIXES:
         raise DocumentRejected(f"is none of {', '.join(SUFFIXES)}")
     return SUFFIXES[suffix]
@@ -82,7 +134,7 @@ def format_of(content: bytes, name: str, *, force: bool = False) -> Format:
     if not content.strip():
         raise DocumentRejected("is empty")
     found = _found_format(content)
-    if found is None and named in (Format.PDF, Format.DOCX):
+    if found is None and named in _SIGNED:
         raise DocumentRejected(f"is not {named}, as its name says: it is damaged or something else")
     if found in _PAGES and named in _PAGES:
         return found
@@ -98,6 +150,8 @@ def _found_format(content: bytes) -> Format | None:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(_OLE) and _ENCRYPTED in content:
         raise DocumentRejected("is encrypted: save it without its password")
+    if start.startswith(_OLE) and _WORKBOOK in content:
+        return Format.XLS
     for signature, name in _UNREADABLE.items():
         if start.startswith(signature):
             raise DocumentRejected(f"is {name}, which cannot be read: save it as PDF or DOCX")
@@ -113,8 +167,14 @@ def _found_format(content: bytes) -> Format | None:
 def _format_of_archive(content: bytes) -> Format:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if "word/document.xml" in archive.namelist():
-                return Format.DOCX
+            names = set(archive.namelist())
+            for part, found in _ARCHIVES.items():
+                if part in names:
+                    return found
+            if "mimetype" in names and archive.getinfo("mimetype").file_size < _HEAD:
+                told = archive.read("mimetype").strip()
+                if told in _MIME_TYPES:
+                    return _MIME_TYPES[told]
     except zipfile.BadZipFile as error:
         raise DocumentRejected("is a damaged zip archive, or DOCX") from error
     raise DocumentRejected("is a zip archive: unpack it, and ingest what is inside")

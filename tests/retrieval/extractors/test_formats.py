@@ -51,7 +51,7 @@ def test_force_believes_the_bytes(content: bytes, name: str, found: Format) -> N
         (ENCRYPTED, "law.docx", "is encrypted: save it without its password"),
         (ENCRYPTED, "law.md", "is encrypted"),
         (b"\x89PNG\r\n\x1a\n", "law.pdf", "is an image"),
-        (b"text", "law.odt", r"is none of \.md, \.txt, "),
+        (b"text", "law.abc", r"is none of \.md, \.txt, "),
     ],
 )
 def test_what_nothing_reads_is_refused_forced_or_not(
