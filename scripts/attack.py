@@ -141,6 +141,11 @@ def _own_service(*, without_keys: bool) -> Iterator[Target]:
             "DATA_DIR": str(data_dir),
             "PORT": str(free_port()),
             "METRICS_PORT": str(metrics_port),
+            # Nothing is to be held because there was no room for more requests in a minute.
+            "REQUESTS_PER_MINUTE_PER_KEY": "100000",
+            "REQUESTS_PER_MINUTE_PER_ADDRESS": "100000",
+            "TOKENS_PER_MINUTE_PER_KEY": "1000000000",
+            "TOKENS_PER_MINUTE_PER_ADDRESS": "1000000000",
         }
         running = stack.enter_context(victim(env, folder / "log", keys[-1] if keys else ""))
         attacker, other, writer, admin = keys or [""] * len(named)
