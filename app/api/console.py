@@ -15,7 +15,7 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.pages import page
-from app.llm.attempt import Side
+from app.llm.attempt import ModelTarget
 from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import Ledger
 from app.llm.provider import KeyState
@@ -75,18 +75,18 @@ class ModelOut(BaseModel):
     median_ttft_ms: float | None
 
     @classmethod
-    def of(cls, side: Side, ledger: Ledger) -> Self:
+    def of(cls, target: ModelTarget, ledger: Ledger) -> Self:
         """The model as it is shown."""
         return cls(
-            ai=side.ai,
-            model=side.provider.model,
-            provider=side.provider.name,
-            key=side.circuit.key_state,
-            circuit=side.circuit.state,
-            retry_after_s=side.circuit.retry_after_s,
-            under_way=ledger.under_way[side.ai],
-            calls=ledger.calls(side.ai),
-            median_ttft_ms=ledger.median_ttft_ms(side.ai),
+            ai=target.ai,
+            model=target.provider.model,
+            provider=target.provider.name,
+            key=target.circuit.key_state,
+            circuit=target.circuit.state,
+            retry_after_s=target.circuit.retry_after_s,
+            under_way=ledger.under_way[target.ai],
+            calls=ledger.calls(target.ai),
+            median_ttft_ms=ledger.median_ttft_ms(target.ai),
         )
 
 
@@ -146,7 +146,7 @@ async def state(
         fallback_kinds=dict(ledger.fallback_kinds),
         cost_usd=ledger.cost_usd,
         saved_usd=ledger.saved_usd,
-        models=[ModelOut.of(side, ledger) for side in (client.llama, client.haiku) if side],
+        models=[ModelOut.of(target, ledger) for target in (client.llama, client.haiku) if target],
         calls=[CallOut.of(call) for call in recent.calls],
         days=await asyncio.to_thread(_days, request.state.data_dir),
         index_ready=knowledge_base.ready,

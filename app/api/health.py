@@ -15,7 +15,7 @@ from app.access.keys import KeyScope
 from app.api.callers import Caller
 from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
-from app.llm.attempt import Side
+from app.llm.attempt import ModelTarget
 from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -103,9 +103,9 @@ def public_ai_state(client: LlamaScoutClient) -> dict[str, str]:
     return {"status": _NO_AI, "setup_required": SETUP}
 
 
-def _is_set_up(side: Side | None) -> bool:
+def _is_set_up(target: ModelTarget | None) -> bool:
     refused = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
-    return side is not None and side.circuit.key_state not in refused
+    return target is not None and target.circuit.key_state not in refused
 
 
 def ai_state(client: LlamaScoutClient) -> dict[str, str]:
@@ -126,31 +126,31 @@ def ai_state(client: LlamaScoutClient) -> dict[str, str]:
     return {"status": f"{_NO_AI} ({not_llama}; {not_haiku})", "setup_required": setup}
 
 
-def _why_not(side: Side | None, variable: str) -> str | None:
+def _why_not(target: ModelTarget | None, variable: str) -> str | None:
     """Why this model is not at work, and what to do; None when it is."""
     name = "Llama 4" if variable == "OPENROUTER_API_KEY_LLAMA" else "Haiku"
-    if side is None:
+    if target is None:
         return f"add {variable} for {name}"
-    if side.circuit.key_state is KeyState.REJECTED:
+    if target.circuit.key_state is KeyState.REJECTED:
         return f"{variable} was rejected; replace it for {name}"
-    if side.circuit.key_state is KeyState.OUT_OF_CREDIT:
+    if target.circuit.key_state is KeyState.OUT_OF_CREDIT:
         return f"the credit of {variable} is spent; top it up for {name}"
-    if side.circuit.state is CircuitState.OPEN:
-        wait = round(side.circuit.retry_after_s)
+    if target.circuit.state is CircuitState.OPEN:
+        wait = round(target.circuit.retry_after_s)
         return f"{name} is left alone after failures; it is tried again in {wait} s"
     return None
 
 
 def _providers(client: LlamaScoutClient) -> dict[str, dict[str, str]]:
     return {
-        side.ai: {
-            "provider": side.provider.name,
-            "model": side.provider.model,
-            "key": side.circuit.key_state,
-            "circuit": side.circuit.state,
+        target.ai: {
+            "provider": target.provider.name,
+            "model": target.provider.model,
+            "key": target.circuit.key_state,
+            "circuit": target.circuit.state,
         }
-        for side in (client.llama, client.haiku)
-        if side
+        for target in (client.llama, client.haiku)
+        if target
     }
 
 

@@ -53,7 +53,7 @@ _OURS_TO_MEND = {
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ModelTarget:
     """One of the two models, with what is known of its provider."""
 
     ai: AiName
@@ -67,12 +67,12 @@ class Side:
 class Attempt:
     """A call about to be made; `run` makes it, once.
 
-    `reason` is why this side and not the first choice; `deadline` is in the
+    `reason` is why this target and not the first choice; `deadline` is in the
     loop's time; with `whole` no text is yielded before all of it is there. What
     is asked `aside` is no answer to a caller.
     """
 
-    side: Side
+    target: ModelTarget
     request: ChatRequest
     permit: Permit
     ledger: Ledger
@@ -94,7 +94,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         """Open the bill."""
-        self._bill = Bill(self.side.provider.model)
+        self._bill = Bill(self.target.provider.model)
 
     @property
     def spoke(self) -> bool:
@@ -107,16 +107,16 @@ class Attempt:
         Raises `ProviderError`.
         """
         reserved = self._reserve()
-        if self.side.ai == LLAMA and not self.aside:
-            logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.side.provider.model)
+        if self.target.ai == LLAMA and not self.aside:
+            logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.target.provider.model)
         clock = asyncio.get_running_loop().time
         self._started = clock()
-        self.ledger.under_way[self.side.ai] += 1
+        self.ledger.under_way[self.target.ai] += 1
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
         left = False
         try:
-            await self.side.provider.load()
+            await self.target.provider.load()
             self._started = clock()
             async with aclosing(self._stream()) as stream:
                 async for content in stream:
@@ -137,7 +137,7 @@ class Attempt:
             left = True
             raise
         finally:
-            self.ledger.under_way[self.side.ai] -= 1
+            self.ledger.under_way[self.target.ai] -= 1
             finished = self._settle(failure, left=left)
             reserved.settle(finished.cost_usd)
         for event in held_back:
@@ -146,7 +146,7 @@ class Attempt:
 
     def _reserve(self) -> Reservation:
         """Set aside what the call may cost. Raises `ProviderError` where a limit has no room."""
-        provider, request = self.side.provider, self.request
+        provider, request = self.target.provider, self.request
         most_usd = self.ledger.most(
             provider.name, provider.model, request.most_input_tokens, request.max_tokens
         )
@@ -155,12 +155,12 @@ class Attempt:
         except ProviderError as error:
             self.permit.abandoned()
             self.on_failure(error)
-            logger.warning("💸 No call was made", ai=self.side.ai, reason=error.detail)
+            logger.warning("💸 No call was made", ai=self.target.ai, reason=error.detail)
             raise
 
     def _stream(self) -> AsyncGenerator[Content]:
         stream = timed(
-            self.side.provider.stream(self.request, self._bill),
+            self.target.provider.stream(self.request, self._bill),
             self.limits,
             self.deadline,
             self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
@@ -182,10 +182,10 @@ class Attempt:
         if self._routed:
             return (event,)
         self._routed = True
-        provider = self.side.provider
+        provider = self.target.provider
         goes_on = bool(self.request.said)
         route = RouteChosen(
-            self.side.ai, provider.model, provider.name, self.reason, continued=goes_on
+            self.target.ai, provider.model, provider.name, self.reason, continued=goes_on
         )
         return (route, event)
 
@@ -196,12 +196,12 @@ class Attempt:
         if failure is not None:
             outcome: str = failure.kind
             self.permit.failed(failure)
-            _log_failure(self.side.ai, failure)
+            _log_failure(self.target.ai, failure)
         elif self._completed is not None:
             outcome = SUCCESS
             slow_ms = self.limits.first_content_s * 1000 * SLOW_FRACTION
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
-            _log_success(self.side.ai, finished, aside=self.aside)
+            _log_success(self.target.ai, finished, aside=self.aside)
         else:
             outcome = CANCELLED if left else CRASHED
             if self.overtaken:
@@ -209,12 +209,12 @@ class Attempt:
             else:
                 self.permit.abandoned()
         if self.permit.state is CircuitState.OPEN is not state_before:
-            _log_left_alone(self.side, self.permit, outcome)
+            _log_left_alone(self.target, self.permit, outcome)
         self.ledger.record(
             Entry(
-                ai=self.side.ai,
-                provider=self.side.provider.name,
-                asked_model=self.side.provider.model,
+                ai=self.target.ai,
+                provider=self.target.provider.name,
+                asked_model=self.target.provider.model,
                 model=finished.model,
                 outcome=outcome,
                 usage=finished.usage,
@@ -231,7 +231,7 @@ class Attempt:
 
     def _finished(self, failure: ProviderError | None) -> Finished:
         bill, usage = self._bill, self._usage(failure)
-        cost, saved = self.ledger.cost(self.side.provider.name, bill.model, usage, bill.billed_usd)
+        cost, saved = self.ledger.cost(self.target.provider.name, bill.model, usage, bill.billed_usd)
         reason = self._completed.finish_reason if self._completed else FinishReason.STOP
         return Finished(reason, bill.model, usage, cost, saved, self._ttft_ms)
 
@@ -282,10 +282,10 @@ def _log_failure(ai: str, error: ProviderError) -> None:
     )
 
 
-def _log_left_alone(side: Side, permit: Permit, outcome: str) -> None:
-    circuit = side.circuit
+def _log_left_alone(target: ModelTarget, permit: Permit, outcome: str) -> None:
+    circuit = target.circuit
     logger.warning(
-        f"🔌 [{_NAMES[side.ai]}] Left alone after failures",
+        f"🔌 [{_NAMES[target.ai]}] Left alone after failures",
         kind="slow" if outcome == SUCCESS else outcome,
         key=circuit.key_state,
         again_in_s=round(circuit.retry_after_s_for(permit.caller)) or None,

@@ -17,7 +17,7 @@ import structlog
 
 from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent, Message, TextDelta
-from app.llm.attempt import Attempt, Side
+from app.llm.attempt import Attempt, ModelTarget
 from app.llm.budget import caller_name
 from app.llm.chat_result import ChatResult, fold
 from app.llm.circuit import Circuit
@@ -50,7 +50,7 @@ _BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
 
 class LlamaScoutClient:
-    """Routes a conversation to a model. Either side may be missing."""
+    """Routes a conversation to a model. Either target may be missing."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class LlamaScoutClient:
         self.llama = self.haiku = None
         if llama:
             circuit = Circuit(enabled=circuit_breaker)
-            self.llama = Side(LLAMA, llama, circuit, llama_context_tokens)
+            self.llama = ModelTarget(LLAMA, llama, circuit, llama_context_tokens)
         if haiku:
             circuit = Circuit(enabled=circuit_breaker)
-            self.haiku = Side(HAIKU, haiku, circuit, haiku_context_tokens)
+            self.haiku = ModelTarget(HAIKU, haiku, circuit, haiku_context_tokens)
         self._limits = limits or TimeLimits()
         self._goes_on = continue_mid_answer
         self._hedge_after_s = hedge_after_s
@@ -97,7 +97,7 @@ class LlamaScoutClient:
 
     def is_available(self) -> bool:
         """Whether any model could be asked now, as far as is known of the keys."""
-        return any(side.circuit.key_state not in _BAD_KEY for side in self._usable())
+        return any(target.circuit.key_state not in _BAD_KEY for target in self._usable())
 
     async def chat_async(
         self,
@@ -158,25 +158,25 @@ class LlamaScoutClient:
         Raises, before the first event only, `AnswerUnavailable` when no model
         answered and `ProviderError` when the fault is the conversation's own.
         """
-        sides, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
+        targets, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
         if said:
-            sides = [side for side in sides if side.ai == HAIKU]
+            targets = [target for target in targets if target.ai == HAIKU]
         begun = begun or self.begin(model)
-        turn = Turn(prompt_for, max_tokens, temperature, toolbox, sides, begun, whole, said)
+        turn = Turn(prompt_for, max_tokens, temperature, toolbox, targets, begun, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
-        waiting = deque([*sides, *sides[-1:]])
+        waiting = deque([*targets, *targets[-1:]])
         while waiting:
-            side = waiting.popleft()
-            if side.ai in turn.failures and not await self._worth_another_try(turn, side):
+            target = waiting.popleft()
+            if target.ai in turn.failures and not await self._worth_another_try(turn, target):
                 break
-            if side.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
+            if target.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
                 self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 logger.warning("   Falling back to Haiku 4.5...", reason=reason)
-            events = self._call(turn, side, reason)
+            events = self._call(turn, target, reason)
             if events is None:
-                reason = self._reason_after(turn, side, reason)
+                reason = self._reason_after(turn, target, reason)
                 continue
-            if side.ai == LLAMA and self._hedge_after_s and self.haiku in sides:
+            if target.ai == LLAMA and self._hedge_after_s and self.haiku in targets:
                 events = self._hedged(turn, events)
             said_before = turn.said
             try:
@@ -187,17 +187,17 @@ class LlamaScoutClient:
                         yield event
             except ProviderError as error:
                 turn.spoke_last = turn.said != said_before
-                reason = self._reason_after(turn, side, reason)
+                reason = self._reason_after(turn, target, reason)
                 broke_off = turn.said != said
                 if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
                     break
-                if side.ai == LLAMA and turn.overtaken(LLAMA) and not turn.said:
+                if target.ai == LLAMA and turn.overtaken(LLAMA) and not turn.said:
                     # It was well, and given up for a Haiku that then failed.
-                    waiting.appendleft(side)
+                    waiting.appendleft(target)
             else:
-                if side.ai == LLAMA and turn.overtaken(LLAMA):
+                if target.ai == LLAMA and turn.overtaken(LLAMA):
                     self.ledger.fallback_kinds[HEDGED] += 1
-                elif side.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
+                elif target.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
                     self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
                 return
         self.ledger.unanswered += not turn.is_refused
@@ -210,9 +210,9 @@ class LlamaScoutClient:
 
     def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
-        sides, _ = self._plan(model, has_tools=bool(toolbox.tools))
+        targets, _ = self._plan(model, has_tools=bool(toolbox.tools))
         request = ChatRequest(least.messages, least.system, max_tokens, toolbox=toolbox)
-        refusals = [_too_long(request, side) for side in sides]
+        refusals = [_too_long(request, target) for target in targets]
         if refusals and (refusal := refusals[-1]) and all(refusals):
             raise refusal
 
@@ -225,11 +225,11 @@ class LlamaScoutClient:
         seconds: nobody stands behind it. Who said nothing is noted in `begun`.
         """
         permits = (
-            (side, side.circuit.admit(caller_name()))
-            for side in self._plan(begun.model, has_tools=False)[0]
+            (target, target.circuit.admit(caller_name()))
+            for target in self._plan(begun.model, has_tools=False)[0]
         )
-        side, permit = next(((s, p) for s, p in permits if p), (None, None))
-        if side is None or permit is None:
+        target, permit = next(((s, p) for s, p in permits if p), (None, None))
+        if target is None or permit is None:
             return None
         asked = as_text(prompt)
         request = ChatRequest(asked.messages, asked.system, max_tokens, temperature=0.0)
@@ -237,7 +237,7 @@ class LlamaScoutClient:
         # circuit knows of it.
         deadline = asyncio.get_running_loop().time() + limit_s
         attempt = Attempt(
-            side, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
+            target, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
         )
         try:
             async with aclosing(attempt.run()) as events:
@@ -245,61 +245,61 @@ class LlamaScoutClient:
         except ProviderError as error:
             of_the_request = THE_REQUESTS_OWN | {FailureKind.CONTENT_FILTER}
             if error.kind.is_timeout and not attempt.spoke:
-                begun.waited_s[side.ai] = limit_s
+                begun.waited_s[target.ai] = limit_s
             elif not attempt.spoke and error.kind not in of_the_request:
-                begun.failed[side.ai] = error
+                begun.failed[target.ai] = error
             return None
         return "".join(texts)
 
     async def watch_keys(self) -> None:
         """Ask whether the keys work, and again for ever of those that are not known to."""
-        asked = [side for side in (self.llama, self.haiku) if side]
+        asked = [target for target in (self.llama, self.haiku) if target]
         while True:
             # Both at once: the first check of Haiku's also loads its SDK.
             checks = await asyncio.gather(*map(_check_key, asked), return_exceptions=True)
-            for side, error in zip(asked, checks, strict=True):
+            for target, error in zip(asked, checks, strict=True):
                 if error is not None:  # a bug of ours; the other key is watched all the same
-                    logger.error("a key could not be checked", ai=side.ai, exc_info=error)
+                    logger.error("a key could not be checked", ai=target.ai, exc_info=error)
             await asyncio.sleep(KEY_RECHECK_S)
             asked = [
-                side
-                for side in (self.llama, self.haiku)
-                if side and side.circuit.key_state is not KeyState.VALID
+                target
+                for target in (self.llama, self.haiku)
+                if target and target.circuit.key_state is not KeyState.VALID
             ]
 
     async def aclose(self) -> None:
         """Close both providers' connections."""
-        for side in (self.llama, self.haiku):
-            if side:
-                await side.provider.aclose()
+        for target in (self.llama, self.haiku):
+            if target:
+                await target.provider.aclose()
 
-    def _call(self, turn: Turn, side: Side, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
+    def _call(self, turn: Turn, target: ModelTarget, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
         """The events of one call, or None with the failure noted where none may be made."""
-        request = turn.request_for(side)
-        if too_long := _too_long(request, side):
-            turn.failures[side.ai] = too_long
+        request = turn.request_for(target)
+        if too_long := _too_long(request, target):
+            turn.failures[target.ai] = too_long
             return None
-        has_another = side is not turn.sides[-1]
-        if has_another and (failed := turn.begun.failed.get(side.ai)):
-            turn.failures[side.ai] = failed
+        has_another = target is not turn.targets[-1]
+        if has_another and (failed := turn.begun.failed.get(target.ai)):
+            turn.failures[target.ai] = failed
             return None
-        permit = side.circuit.admit(caller_name())
+        permit = target.circuit.admit(caller_name())
         if permit is None:
-            turn.failures[side.ai] = ProviderError(
+            turn.failures[target.ai] = ProviderError(
                 FailureKind.CIRCUIT_OPEN,
-                f"{side.provider.name} is left alone after failures",
-                retry_after_s=side.circuit.retry_after_s_for(caller_name()) or None,
+                f"{target.provider.name} is left alone after failures",
+                retry_after_s=target.circuit.retry_after_s_for(caller_name()) or None,
             )
             return None
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
-        waited_s = turn.begun.waited_s.get(side.ai, 0.0) if has_another else 0.0
+        waited_s = turn.begun.waited_s.get(target.ai, 0.0) if has_another else 0.0
         limits = self._limits.for_prompt(request.characters)
         if waited_s:
             left_s = max(0.0, limits.first_content_s - waited_s)
             limits = replace(limits, first_content_s=left_s)
-        turn.asked_at.setdefault(side.ai, []).append(asyncio.get_running_loop().time())
-        attempt = turn.attempts[side.ai] = Attempt(
-            side,
+        turn.asked_at.setdefault(target.ai, []).append(asyncio.get_running_loop().time())
+        attempt = turn.attempts[target.ai] = Attempt(
+            target,
             request,
             permit,
             self.ledger,
@@ -307,7 +307,7 @@ class LlamaScoutClient:
             turn.begun.deadline - kept,
             reason,
             turn.whole,
-            on_failure=partial(turn.failures.__setitem__, side.ai),
+            on_failure=partial(turn.failures.__setitem__, target.ai),
         )
         return attempt.run()
 
@@ -324,13 +324,13 @@ class LlamaScoutClient:
 
         return hedged(events, backup, self._hedge_after_s, overtaken)
 
-    async def _worth_another_try(self, turn: Turn, side: Side) -> bool:
+    async def _worth_another_try(self, turn: Turn, target: ModelTarget) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""
-        failure, asked_at = turn.failures[side.ai], turn.asked_at.get(side.ai, [])
+        failure, asked_at = turn.failures[target.ai], turn.asked_at.get(target.ai, [])
         if turn.spoke_last or failure.kind not in _PASSING or len(asked_at) != 1:
             return False
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
-        circuit_s = side.circuit.retry_after_s_for(caller_name())
+        circuit_s = target.circuit.retry_after_s_for(caller_name())
         wait = max(circuit_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
         if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.begun.deadline):
@@ -338,18 +338,18 @@ class LlamaScoutClient:
         await asyncio.sleep(wait)
         return True
 
-    def _reason_after(self, turn: Turn, side: Side, reason: str | None) -> str | None:
-        """Why the model after `side` is called; another try of the last has the reason it had."""
-        if side is turn.sides[-1]:
+    def _reason_after(self, turn: Turn, target: ModelTarget, reason: str | None) -> str | None:
+        """Why the model after `target` is called; another try of the last has the reason it had."""
+        if target is turn.targets[-1]:
             return reason
-        # Where the side itself did not fail, its hedge had won, and broke off.
-        return turn.failures[side.ai].kind if side.ai in turn.failures else HEDGED
+        # Where the target itself did not fail, its hedge had won, and broke off.
+        return turn.failures[target.ai].kind if target.ai in turn.failures else HEDGED
 
-    def _usable(self) -> list[Side]:
+    def _usable(self) -> list[ModelTarget]:
         return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]
 
-    def _plan(self, model: Model, *, has_tools: bool) -> tuple[list[Side], str | None]:
-        """The sides to try, in order, and why the first is not the one asked for."""
+    def _plan(self, model: Model, *, has_tools: bool) -> tuple[list[ModelTarget], str | None]:
+        """The targets to try, in order, and why the first is not the one asked for."""
         usable = self._usable()
         if model == "haiku":
             if self.haiku:
@@ -364,20 +364,20 @@ class LlamaScoutClient:
         return usable, None
 
 
-def _too_long(request: ChatRequest, side: Side) -> ProviderError | None:
-    excess = request.estimated_tokens - side.context_tokens
+def _too_long(request: ChatRequest, target: ModelTarget) -> ProviderError | None:
+    excess = request.estimated_tokens - target.context_tokens
     if excess <= 0:
         return None
     return ProviderError(
         FailureKind.CONTEXT_LENGTH,
-        f"the conversation is about {excess} tokens over the window of {side.ai}, "
-        f"{side.context_tokens} tokens",
+        f"the conversation is about {excess} tokens over the window of {target.ai}, "
+        f"{target.context_tokens} tokens",
     )
 
 
-async def _check_key(side: Side) -> None:
-    before = side.circuit.key_state
-    side.circuit.key_checked(await side.provider.check_key())
-    known = side.circuit.key_state
+async def _check_key(target: ModelTarget) -> None:
+    before = target.circuit.key_state
+    target.circuit.key_checked(await target.provider.check_key())
+    known = target.circuit.key_state
     if known is not before and known in _BAD_KEY:
-        logger.warning(f"🔑 The key of {side.ai} is not usable", key=known)
+        logger.warning(f"🔑 The key of {target.ai} is not usable", key=known)

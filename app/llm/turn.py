@@ -6,7 +6,7 @@ from typing import Literal
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed
-from app.llm.attempt import Attempt, Side
+from app.llm.attempt import Attempt, ModelTarget
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
 from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, ChatRequest, PromptFor
@@ -44,7 +44,7 @@ class Turn:
     max_tokens: int
     temperature: float | None
     toolbox: Toolbox
-    sides: Sequence[Side]
+    targets: Sequence[ModelTarget]
     """The models to try, in order."""
     begun: Begun
     whole: bool
@@ -61,11 +61,11 @@ class Turn:
         """Whether its last call was given up for another model's that spoke first."""
         return ai in self.attempts and self.attempts[ai].overtaken
 
-    def request_for(self, side: Side) -> ChatRequest:
+    def request_for(self, target: ModelTarget) -> ChatRequest:
         """What to ask of one model: the answer, or the rest of it."""
         beside = (self.toolbox.characters + len(self.said)) // SAFE_CHARACTERS_PER_TOKEN
-        tokens = side.context_tokens - self.max_tokens - beside
-        prompt = as_text(self.prompt_for(side.ai, tokens))
+        tokens = target.context_tokens - self.max_tokens - beside
+        prompt = as_text(self.prompt_for(target.ai, tokens))
         request = ChatRequest(
             prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )
@@ -84,7 +84,7 @@ class Turn:
         last = next(reversed(self.failures.values()), None)
         if last is not None and self.said:
             # Calls of tools are none of the words that it would go on from.
-            goes_on = any(side.ai == HAIKU for side in self.sides) and not self.toolbox.tools
+            goes_on = any(target.ai == HAIKU for target in self.targets) and not self.toolbox.tools
             return Failed(last.kind, last.detail, self.said, resumable=goes_on)
         if last is not None and self.is_refused:
             raise last

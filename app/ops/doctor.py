@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import ChildFailed, RetrievalError, VectorsUnavailable
-from app.llm.attempt import Side
+from app.llm.attempt import ModelTarget
 from app.llm.factory import open_client
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
@@ -72,12 +72,12 @@ async def _keys(client: LlamaScoutClient) -> list[Finding]:
     return findings
 
 
-async def _key(variable: str, side: Side | None) -> Finding:
-    if side is None:
+async def _key(variable: str, target: ModelTarget | None) -> Finding:
+    if target is None:
         advice = f"set {variable} in the environment or in .env"
         return Finding(variable, Level.WARN, "not set", advice)
-    provider = side.provider.name
-    match await side.provider.check_key():
+    provider = target.provider.name
+    match await target.provider.check_key():
         case KeyState.VALID:
             return Finding(variable, Level.OK, f"accepted by {provider}")
         case KeyState.REJECTED:
