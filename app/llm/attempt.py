@@ -22,7 +22,7 @@ from app.llm.provider import (
     Completed,
     Content,
     Provider,
-    ToolCallGrows,
+    ToolCallDelta,
     estimated_tokens,
 )
 from app.llm.timing import TimeLimits, timed
@@ -171,7 +171,7 @@ class Attempt:
         """What the caller is told of it. Raises `ProviderError` for an answer without content."""
         if isinstance(event, TextDelta):
             self._written_tokens += estimated_tokens(event.text)
-        elif isinstance(event, ToolCallGrows):
+        elif isinstance(event, ToolCallDelta):
             return ()
         elif isinstance(event, Completed):
             self._completed = event

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import Message, TextDelta
-from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Content, ToolCallGrows
+from app.llm.provider import CHARACTERS_PER_TOKEN, ChatRequest, Content, ToolCallDelta
 
 OPENING_LETTERS = 32
 """Of what was said, letters and figures alone: a continuation that holds them begins anew."""
@@ -51,7 +51,7 @@ async def joined(events: AsyncGenerator[Content], said: str) -> AsyncGenerator[C
                 if len(_letters(held_back)) < enough:
                     continue
                 event, held_back = TextDelta(_rest(held_back, said)), None
-            elif held_back and not isinstance(event, ToolCallGrows):
+            elif held_back and not isinstance(event, ToolCallDelta):
                 yield TextDelta(_rest(held_back, said))
                 held_back = None
             yield event

@@ -17,7 +17,7 @@ from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
 from app.llm.pieces import as_one
-from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallGrows
+from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallDelta
 from app.llm.responses import is_event_stream, read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -132,7 +132,7 @@ class _FirstBytes(httpx2.AsyncByteStream):
 
 async def _deltas(
     chunks: AsyncIterator[bytes], message: MessageStream
-) -> AsyncGenerator[TextDelta | ToolCallGrows]:
+) -> AsyncGenerator[TextDelta | ToolCallDelta]:
     decoder = SSEDecoder()
     async for chunk in chunks:
         for piece in as_one(map(message.take, decoder.feed(chunk))):

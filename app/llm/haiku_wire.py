@@ -11,8 +11,8 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
-from app.llm.provider import Bill, Completed, ModelName, ProviderEvent, Tokens, ToolCallGrows
-from app.llm.tools import GrowingCalls
+from app.llm.provider import Bill, Completed, ModelName, ProviderEvent, Tokens, ToolCallDelta
+from app.llm.tools import ToolCallAccumulator
 
 _FINISH_REASONS = {
     "end_turn": FinishReason.STOP,
@@ -68,9 +68,9 @@ class MessageStream:
         self._bill = bill
         self._started = False
         self._stop_reason: str | None = None
-        self._calls = GrowingCalls(allowed=tools_given)
+        self._calls = ToolCallAccumulator(allowed=tools_given)
 
-    def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
+    def take(self, data: bytes) -> TextDelta | ToolCallDelta | None:
         """Note what an event says; return its content, if it has any.
 
         Raises `ProviderError` for an error event or a malformed one.
@@ -93,7 +93,7 @@ class MessageStream:
             return None  # the answer is whole: what else is said belongs to none
         if event.content_block is not None and event.content_block.type == "tool_use":
             self._calls.open(event.index, event.content_block.id, event.content_block.name)
-            return ToolCallGrows()
+            return ToolCallDelta()
         return self._take_delta(event.index, event.delta) if event.delta is not None else None
 
     def _take_usage(self, given: Any, *, so_far: bool = False) -> None:
@@ -113,11 +113,11 @@ class MessageStream:
         elif billed is not None and usage.output_tokens is not None:
             self._bill.usage = Usage(billed.input_tokens, usage.output_tokens)
 
-    def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallGrows | None:
+    def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallDelta | None:
         self._stop_reason = delta.stop_reason or self._stop_reason
         if delta.partial_json is not None:
             self._calls.grow(index, delta.partial_json)
-            return ToolCallGrows()
+            return ToolCallDelta()
         return TextDelta(delta.text) if delta.text else None
 
     def closing_events(self) -> list[ProviderEvent]:

@@ -14,7 +14,7 @@ from app.llm.connections import billed_to, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
 from app.llm.pieces import as_one
-from app.llm.provider import Bill, ChatRequest, Ending, KeyState, ProviderEvent
+from app.llm.provider import Bill, ChatRequest, AwaitingUsage, KeyState, ProviderEvent
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -70,7 +70,7 @@ class OpenRouterProvider:
                     if completion.finished or completion.ended:
                         break
                 if completion.finished and not completion.ended:
-                    yield Ending()
+                    yield AwaitingUsage()
                     await _take_bill(chunks, decoder, completion)
         except aiohttp.ClientError as error:
             raise failure_from_transport(error) from error

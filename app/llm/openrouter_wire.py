@@ -20,9 +20,9 @@ from app.llm.provider import (
     ModelName,
     ProviderEvent,
     Tokens,
-    ToolCallGrows,
+    ToolCallDelta,
 )
-from app.llm.tools import GrowingCalls, Toolbox
+from app.llm.tools import ToolCallAccumulator, Toolbox
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -84,14 +84,14 @@ class Completion:
         self._begun = False
         self._failure: ProviderError | None = None
         self._finish_reason: FinishReason | None = None
-        self._calls = GrowingCalls(allowed=tools_given)
+        self._calls = ToolCallAccumulator(allowed=tools_given)
 
     @property
     def failed(self) -> bool:
         """Whether it finished because the model failed or refused, as the provider says."""
         return self._failure is not None
 
-    def take(self, data: bytes) -> TextDelta | ToolCallGrows | None:
+    def take(self, data: bytes) -> TextDelta | ToolCallDelta | None:
         """Note what a chunk says; return its content, if it has any.
 
         Raises `ProviderError` for a malformed chunk or one of another answer, until it is known
@@ -143,7 +143,7 @@ class Completion:
         self._bill.usage = Usage(usage.prompt_tokens, usage.completion_tokens)
         self._bill.billed_usd = usage.cost
 
-    def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallGrows | None:
+    def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallDelta | None:
         if choice.error is not None:
             self._fail(failure_from_response(200, {}, choice.error))
             return None
@@ -159,7 +159,7 @@ class Completion:
             self._take_finish(choice.finish_reason)
         if delta.content:
             return TextDelta(delta.content)
-        return ToolCallGrows() if delta.tool_calls else None
+        return ToolCallDelta() if delta.tool_calls else None
 
     def _take_finish(self, reason: str) -> None:
         if reason not in _FINISH_REASONS:

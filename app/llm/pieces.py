@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from app.errors import ProviderError
 from app.events import TextDelta
-from app.llm.provider import ToolCallGrows
+from app.llm.provider import ToolCallDelta
 
 
 def as_one(
-    events: Iterable[TextDelta | ToolCallGrows | None],
-) -> Iterator[TextDelta | ToolCallGrows]:
+    events: Iterable[TextDelta | ToolCallDelta | None],
+) -> Iterator[TextDelta | ToolCallDelta]:
     """What came in one read, pieces of text that follow each other as one.
 
     A model's pieces come one a read, unless this process is behind: then they are made one,

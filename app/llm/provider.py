@@ -73,7 +73,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
         return self.characters // CHARACTERS_PER_TOKEN + self.max_tokens
 
 
-class Ending(msgspec.Struct, frozen=True):
+class AwaitingUsage(msgspec.Struct, frozen=True):
     """The answer is whole; the provider may wait a moment more for its bill.
 
     No time limit may take the answer for one that broke off any more.
@@ -115,12 +115,12 @@ class Bill:
     billed_usd: float | None = None
 
 
-class ToolCallGrows(msgspec.Struct, frozen=True):
+class ToolCallDelta(msgspec.Struct, frozen=True):
     """A piece of a call came in: nothing to pass on yet, but no silence either."""
 
 
-Content = TextDelta | ToolCallGrows | ToolCall | Completed
-ProviderEvent = Content | Ending
+Content = TextDelta | ToolCallDelta | ToolCall | Completed
+ProviderEvent = Content | AwaitingUsage
 
 
 class KeyState(StrEnum):

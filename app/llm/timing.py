@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
-from app.llm.provider import CHARACTERS_PER_TOKEN, Completed, Ending, ProviderEvent, ToolCallGrows
+from app.llm.provider import CHARACTERS_PER_TOKEN, Completed, AwaitingUsage, ProviderEvent, ToolCallDelta
 
 PROMPT_TOKENS_PER_SECOND = 10_000
 """What a model reads in a second before its first word, on the slower of the APIs' machines."""
@@ -31,25 +31,25 @@ async def timed(
     limits: TimeLimits,
     deadline: float,
     max_characters: int,
-) -> AsyncGenerator[TextDelta | ToolCallGrows | ToolCall | Completed]:
+) -> AsyncGenerator[TextDelta | ToolCallDelta | ToolCall | Completed]:
     """Pass on `stream`'s events, from the first real content to `Completed`.
 
     What cannot be seen is not content: it is held back, does not move the timers,
     and is dropped when nothing else follows. `deadline` is in the loop's time, and
     moves on while the caller is busy with an event: that is not the provider's time.
-    `Ending` is not passed on. Raises `ProviderError` for a limit that is passed, and
+    `AwaitingUsage` is not passed on. Raises `ProviderError` for a limit that is passed, and
     for a text of more than `max_characters`.
     """
     clock = asyncio.get_running_loop().time
     limit = (clock() + limits.first_content_s, FailureKind.TIMEOUT_FIRST_CONTENT)
     held_back: list[str] = []
     characters = 0
-    started = ending = False
+    started = awaiting_usage = False
     try:
         while True:
             until, kind = min(limit, (deadline, FailureKind.TIMEOUT_TOTAL))
             try:
-                async with asyncio.timeout_at(None if ending else until):
+                async with asyncio.timeout_at(None if awaiting_usage else until):
                     event = await anext(stream)
             except TimeoutError:
                 raise ProviderError(kind, f"{kind} limit passed") from None
@@ -64,8 +64,8 @@ async def timed(
                     if not seen:
                         continue
                     event = TextDelta("".join(held_back))
-            elif isinstance(event, Ending):
-                ending = True
+            elif isinstance(event, AwaitingUsage):
+                awaiting_usage = True
                 continue
             elif isinstance(event, Completed):
                 yield event

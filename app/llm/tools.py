@@ -52,7 +52,7 @@ class _Growing:
     arguments: str = ""
 
 
-class GrowingCalls:
+class ToolCallAccumulator:
     """The tool calls of one answer while it comes in, by their place in it."""
 
     def __init__(self, *, allowed: bool) -> None:

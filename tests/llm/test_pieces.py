@@ -5,13 +5,13 @@ import pytest
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta
 from app.llm.pieces import as_one
-from app.llm.provider import ToolCallGrows
+from app.llm.provider import ToolCallDelta
 
 
 def test_pieces_of_text_that_came_together_are_passed_on_as_one() -> None:
-    came = [TextDelta("Dieci "), None, TextDelta("miliardi"), ToolCallGrows(), TextDelta(".")]
+    came = [TextDelta("Dieci "), None, TextDelta("miliardi"), ToolCallDelta(), TextDelta(".")]
 
-    assert list(as_one(came)) == [TextDelta("Dieci miliardi"), ToolCallGrows(), TextDelta(".")]
+    assert list(as_one(came)) == [TextDelta("Dieci miliardi"), ToolCallDelta(), TextDelta(".")]
 
 
 def test_text_is_passed_on_before_the_failure_that_came_with_it() -> None:

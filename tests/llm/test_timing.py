@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, ToolCall
-from app.llm.provider import Completed, ProviderEvent, ToolCallGrows
+from app.llm.provider import Completed, ProviderEvent, ToolCallDelta
 from app.llm.timing import TimeLimits, timed
 
 LIMITS = TimeLimits(first_content_s=0.05, idle_s=30, total_s=30)
@@ -20,12 +20,12 @@ async def passed_on(stream: AsyncGenerator[ProviderEvent]) -> list[object]:
 
 async def test_a_tool_call_that_takes_long_to_write_is_no_silence() -> None:
     async def writes_on() -> AsyncGenerator[ProviderEvent]:
-        yield ToolCallGrows()
+        yield ToolCallDelta()
         await asyncio.sleep(LIMITS.first_content_s * 3)
         yield CALL
         yield DONE
 
-    assert await passed_on(writes_on()) == [ToolCallGrows(), CALL, DONE]
+    assert await passed_on(writes_on()) == [ToolCallDelta(), CALL, DONE]
 
 
 async def test_white_space_before_the_first_word_is_part_of_the_answer() -> None:
