@@ -17,7 +17,7 @@ from app.llm.continuation import joined
 from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
-    Bill,
+    CallUsage,
     ChatRequest,
     Completed,
     Content,
@@ -90,11 +90,11 @@ class Attempt:
     _routed: bool = field(default=False, init=False)
     _written_tokens: float = field(default=0.0, init=False)
     _completed: Completed | None = field(default=None, init=False)
-    _bill: Bill = field(init=False)
+    _call_usage: CallUsage = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the bill."""
-        self._bill = Bill(self.target.provider.model)
+        self._call_usage = CallUsage(self.target.provider.model)
 
     @property
     def spoke(self) -> bool:
@@ -160,7 +160,7 @@ class Attempt:
 
     def _stream(self) -> AsyncGenerator[Content]:
         stream = timed(
-            self.target.provider.stream(self.request, self._bill),
+            self.target.provider.stream(self.request, self._call_usage),
             self.limits,
             self.deadline,
             self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
@@ -224,27 +224,27 @@ class Attempt:
                 ttft_ms=self._ttft_ms,
                 reason=self.reason,
                 aside=self.aside,
-                lost_requests=self._bill.lost_requests,
+                lost_requests=self._call_usage.lost_requests,
             )
         )
         return finished
 
     def _finished(self, failure: ProviderError | None) -> Finished:
-        bill, usage = self._bill, self._usage(failure)
-        cost, saved = self.ledger.cost(self.target.provider.name, bill.model, usage, bill.billed_usd)
+        call_usage, usage = self._call_usage, self._usage(failure)
+        cost, saved = self.ledger.cost(self.target.provider.name, call_usage.model, usage, call_usage.billed_usd)
         reason = self._completed.finish_reason if self._completed else FinishReason.STOP
-        return Finished(reason, bill.model, usage, cost, saved, self._ttft_ms)
+        return Finished(reason, call_usage.model, usage, cost, saved, self._ttft_ms)
 
     def _usage(self, failure: ProviderError | None) -> Usage:
         """Tokens as reported; else an estimate, none where the prompt was never read."""
         written = int(self._written_tokens)
-        reported = self._bill.usage
+        reported = self._call_usage.usage
         if reported is not None:
             least = written if reported.estimated else 0
             return replace(reported, output_tokens=max(reported.output_tokens, least))
         read_it = failure and (failure.kind in _MAY_HAVE_READ_THE_PROMPT or failure.status == 200)
         refused = failure and not self._written_tokens and not read_it
-        if refused or not self._bill.sent:
+        if refused or not self._call_usage.sent:
             return Usage(0, 0)
         read = self.request.characters // CHARACTERS_PER_TOKEN
         if self._completed is None:

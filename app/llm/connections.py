@@ -16,7 +16,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from app.llm.provider import Bill
+from app.llm.provider import CallUsage
 
 MAX_CONNECTIONS = 2000
 KEEP_ALIVE_S = 30.0
@@ -25,7 +25,7 @@ CLOSED_WHILE_IDLE_S = 1.0
 
 logger = structlog.get_logger(__name__)
 
-billed_to: ContextVar[Bill | None] = ContextVar("billed_to", default=None)
+current_usage: ContextVar[CallUsage | None] = ContextVar("current_usage", default=None)
 """The bill of the call that this task is about to make: aiohttp connects in the caller's task."""
 
 _kept: ContextVar[bool] = ContextVar("kept", default=False)
@@ -86,8 +86,8 @@ class _Connector(aiohttp.TCPConnector):
             connection.close()
         self._have_served.add(protocol)
         _kept.set(kept)
-        if bill := billed_to.get():
-            bill.sent = True
+        if call_usage := current_usage.get():
+            call_usage.sent = True
         return connection
 
 
@@ -125,6 +125,6 @@ async def _sent_again(
         if not _kept.get() or clock() - began > CLOSED_WHILE_IDLE_S:
             raise
     logger.info("a kept connection was closed: the request is sent once more")
-    if bill := billed_to.get():
-        bill.lost_requests += 1
+    if call_usage := current_usage.get():
+        call_usage.lost_requests += 1
     return await handler(request)

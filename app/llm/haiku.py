@@ -12,12 +12,12 @@ from pydantic import SecretStr
 
 from app.errors import ProviderError
 from app.events import TextDelta
-from app.llm.connections import billed_to, no_cookies, pool
+from app.llm.connections import current_usage, no_cookies, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
 from app.llm.pieces import as_one
-from app.llm.provider import Bill, ChatRequest, KeyState, ProviderEvent, ToolCallDelta
+from app.llm.provider import CallUsage, ChatRequest, KeyState, ProviderEvent, ToolCallDelta
 from app.llm.responses import is_event_stream, read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -53,13 +53,13 @@ class HaikuProvider:
     async def load(self) -> None:
         """Nothing is left to load."""
 
-    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
 
         `request.temperature` is not passed on: this API version refuses it.
         """
-        message = MessageStream(bill, tools_given=bool(request.toolbox.tools))
-        billed_to.set(bill)
+        message = MessageStream(call_usage, tools_given=bool(request.toolbox.tools))
+        current_usage.set(call_usage)
         try:
             async with self._client.messages.with_streaming_response.create(
                 model=self.model,

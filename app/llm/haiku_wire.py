@@ -11,7 +11,7 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
-from app.llm.provider import Bill, Completed, ModelName, ProviderEvent, Tokens, ToolCallDelta
+from app.llm.provider import CallUsage, Completed, ModelName, ProviderEvent, Tokens, ToolCallDelta
 from app.llm.tools import ToolCallAccumulator
 
 _FINISH_REASONS = {
@@ -63,9 +63,9 @@ _decoder = msgspec.json.Decoder(_Event)
 class MessageStream:
     """One message while its events come in."""
 
-    def __init__(self, bill: Bill, *, tools_given: bool) -> None:
+    def __init__(self, call_usage: CallUsage, *, tools_given: bool) -> None:
         self.stopped = False
-        self._bill = bill
+        self._call_usage = call_usage
         self._started = False
         self._stop_reason: str | None = None
         self._calls = ToolCallAccumulator(allowed=tools_given)
@@ -83,7 +83,7 @@ class MessageStream:
             if self._started:
                 raise ProviderError(FailureKind.PROTOCOL, "a second message after the first")
             self._started = True
-            self._bill.model = event.message.model
+            self._call_usage.model = event.message.model
             self._take_usage(event.message.usage, so_far=True)
         self._take_usage(event.usage)
         if event.error is not None:
@@ -102,16 +102,16 @@ class MessageStream:
         except msgspec.ValidationError:
             return  # a bill that cannot be read does not spoil the answer
         # Cumulative, so the last one replaces; cache reads and writes are not in it.
-        billed = self._bill.usage
+        billed = self._call_usage.usage
         if usage.input_tokens is not None:
             read = (
                 usage.input_tokens
                 + (usage.cache_read_input_tokens or 0)
                 + (usage.cache_creation_input_tokens or 0)
             )
-            self._bill.usage = Usage(read, usage.output_tokens or 0, estimated=so_far)
+            self._call_usage.usage = Usage(read, usage.output_tokens or 0, estimated=so_far)
         elif billed is not None and usage.output_tokens is not None:
-            self._bill.usage = Usage(billed.input_tokens, usage.output_tokens)
+            self._call_usage.usage = Usage(billed.input_tokens, usage.output_tokens)
 
     def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallDelta | None:
         self._stop_reason = delta.stop_reason or self._stop_reason

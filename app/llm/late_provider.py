@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from app.errors import FailureKind, ProviderError
-from app.llm.provider import Bill, ChatRequest, KeyState, Provider, ProviderEvent
+from app.llm.provider import CallUsage, ChatRequest, KeyState, Provider, ProviderEvent
 
 
 class LateProvider:
@@ -40,10 +40,10 @@ class LateProvider:
         """Make the provider, if nobody has. Raises `ProviderError` where no file can be opened."""
         await self._made()
 
-    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
         """As the provider's own."""
         provider = await self._made()
-        async with aclosing(provider.stream(request, bill)) as events:
+        async with aclosing(provider.stream(request, call_usage)) as events:
             async for event in events:
                 yield event
 

@@ -10,11 +10,11 @@ import msgspec
 from pydantic import SecretStr
 
 from app.errors import ProviderError
-from app.llm.connections import billed_to, pool
+from app.llm.connections import current_usage, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
 from app.llm.pieces import as_one
-from app.llm.provider import Bill, ChatRequest, AwaitingUsage, KeyState, ProviderEvent
+from app.llm.provider import CallUsage, ChatRequest, AwaitingUsage, KeyState, ProviderEvent
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -55,11 +55,11 @@ class OpenRouterProvider:
     async def load(self) -> None:
         """Nothing is left to load."""
 
-    async def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
+    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)
-        completion = Completion(bill, tools_given=bool(request.toolbox.tools))
-        billed_to.set(bill)
+        completion = Completion(call_usage, tools_given=bool(request.toolbox.tools))
+        current_usage.set(call_usage)
         try:
             async with self._asked("POST", "/chat/completions", body) as (answer, chunks):
                 await require_event_stream(answer.status, _headers(answer), chunks)
@@ -71,7 +71,7 @@ class OpenRouterProvider:
                         break
                 if completion.finished and not completion.ended:
                     yield AwaitingUsage()
-                    await _take_bill(chunks, decoder, completion)
+                    await _take_usage(chunks, decoder, completion)
         except aiohttp.ClientError as error:
             raise failure_from_transport(error) from error
         for closing in completion.closing_events():
@@ -137,7 +137,7 @@ class _KeyAnswer(msgspec.Struct):
     data: _Key
 
 
-async def _take_bill(
+async def _take_usage(
     chunks: AsyncIterator[bytes], decoder: SSEDecoder, completion: Completion
 ) -> None:
     """Wait a moment for the usage: how the answer ended is known, nothing can spoil it."""

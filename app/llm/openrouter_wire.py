@@ -13,7 +13,7 @@ from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, Message, TextDelta, Usage
 from app.llm.failures import MALFORMED_JSON, failure_from_response
 from app.llm.provider import (
-    Bill,
+    CallUsage,
     ChatRequest,
     Completed,
     Dollars,
@@ -74,12 +74,12 @@ _decoder = msgspec.json.Decoder(_Chunk)
 class Completion:
     """One completion while its chunks come in."""
 
-    def __init__(self, bill: Bill, *, tools_given: bool) -> None:
+    def __init__(self, call_usage: CallUsage, *, tools_given: bool) -> None:
         self.finished = False
         """Nothing but the usage may follow."""
         self.ended = False
         """Nothing at all follows."""
-        self._bill = bill
+        self._call_usage = call_usage
         self._id: str | None = None
         self._begun = False
         self._failure: ProviderError | None = None
@@ -108,7 +108,7 @@ class Completion:
             if self.finished:
                 return None
             raise ProviderError(FailureKind.PROTOCOL, "a malformed chunk") from error
-        self._bill.model = chunk.model or self._bill.model
+        self._call_usage.model = chunk.model or self._call_usage.model
         if chunk.usage is not None:
             self._take_usage(chunk.usage)
         if self.finished:
@@ -140,8 +140,8 @@ class Completion:
             usage = msgspec.convert(given, _Usage)
         except msgspec.ValidationError:
             return  # a bill that cannot be read does not spoil the answer
-        self._bill.usage = Usage(usage.prompt_tokens, usage.completion_tokens)
-        self._bill.billed_usd = usage.cost
+        self._call_usage.usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        self._call_usage.billed_usd = usage.cost
 
     def _take_choice(self, choice: _Choice) -> TextDelta | ToolCallDelta | None:
         if choice.error is not None:

@@ -98,7 +98,7 @@ ModelName = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 @dataclass(slots=True)
-class Bill:
+class CallUsage:
     """What is known of a call's price while it runs; it stands however the call ends.
 
     `sent` is whether the request went out on a connection; `model` is the one that
@@ -149,7 +149,7 @@ class Provider(Protocol):
         """Load what the calls need: that takes the service's time, and none of the API's."""
         ...
 
-    def stream(self, request: ChatRequest, bill: Bill) -> AsyncGenerator[ProviderEvent]:
+    def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
         """Yield content, then one `Completed` as the last event; fill in the bill on the way.
 
         Raises `ProviderError` for every failure of the API, and nothing else.
