@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from app.llm.late_provider import LateProvider
+from app.llm.late_provider import LazyProvider
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.openrouter import OpenRouterProvider
 from app.llm.pricing import Price, PriceList
@@ -86,7 +86,7 @@ def _haiku(settings: Settings) -> Provider | None:
             connect_timeout_s=settings.connect_timeout_s,
         )
 
-    return LateProvider("anthropic", settings.haiku_model, make)
+    return LazyProvider("anthropic", settings.haiku_model, make)
 
 
 def configured_prices(settings: Settings) -> PriceList:

@@ -10,7 +10,7 @@ from app.errors import FailureKind, ProviderError
 from app.llm.provider import CallUsage, ChatRequest, KeyState, Provider, ProviderEvent
 
 
-class LateProvider:
+class LazyProvider:
     """Makes a provider in a thread when it is first needed; every later call has it at once."""
 
     def __init__(self, name: str, model: str, make: Callable[[], Provider]) -> None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from app.errors import AnswerUnavailable, FailureKind
 from app.events import Message
 from app.llm.haiku import HaikuProvider
-from app.llm.late_provider import LateProvider
+from app.llm.late_provider import LazyProvider
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
 from app.llm.timing import TimeLimits
@@ -33,7 +33,7 @@ async def test_loading_takes_nothing_of_the_models_time(upstream: Upstream) -> N
         return haiku(upstream)
 
     upstream.haiku(haiku_says("Eccomi."))
-    late = LateProvider("anthropic", "claude-haiku-4-5", make)
+    late = LazyProvider("anthropic", "claude-haiku-4-5", make)
     client = LlamaScoutClient(haiku=late, limits=TimeLimits(first_content_s=FIRST_CONTENT_S))
     try:
         answer = await client.chat_async([Message("user", "Ciao")])
@@ -61,7 +61,7 @@ async def test_what_could_not_be_loaded_for_want_of_descriptors_is_loaded_later(
         return haiku(upstream)
 
     upstream.haiku(haiku_says("Eccomi."))
-    late = LateProvider("anthropic", "claude-haiku-4-5", make)
+    late = LazyProvider("anthropic", "claude-haiku-4-5", make)
     client = LlamaScoutClient(haiku=late)
     try:
         with pytest.raises(AnswerUnavailable) as raised:
