@@ -16,7 +16,7 @@ from app.llm.connections import current_usage, no_cookies, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
-from app.llm.pieces import as_one
+from app.llm.pieces import coalesce_deltas
 from app.llm.provider import CallUsage, ChatRequest, KeyState, ProviderEvent, ToolCallDelta
 from app.llm.responses import is_event_stream, read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
@@ -135,7 +135,7 @@ async def _deltas(
 ) -> AsyncGenerator[TextDelta | ToolCallDelta]:
     decoder = SSEDecoder()
     async for chunk in chunks:
-        for piece in as_one(map(message.take, decoder.feed(chunk))):
+        for piece in coalesce_deltas(map(message.take, decoder.feed(chunk))):
             yield piece
         if message.stopped:
             return

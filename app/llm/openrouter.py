@@ -13,7 +13,7 @@ from app.errors import ProviderError
 from app.llm.connections import current_usage, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
-from app.llm.pieces import as_one
+from app.llm.pieces import coalesce_deltas
 from app.llm.provider import CallUsage, ChatRequest, AwaitingUsage, KeyState, ProviderEvent
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
@@ -65,7 +65,7 @@ class OpenRouterProvider:
                 await require_event_stream(answer.status, _headers(answer), chunks)
                 decoder = SSEDecoder()
                 async for chunk in chunks:
-                    for event in as_one(map(completion.take, decoder.feed(chunk))):
+                    for event in coalesce_deltas(map(completion.take, decoder.feed(chunk))):
                         yield event
                     if completion.finished or completion.ended:
                         break

@@ -7,7 +7,7 @@ from app.events import TextDelta
 from app.llm.provider import ToolCallDelta
 
 
-def as_one(
+def coalesce_deltas(
     events: Iterable[TextDelta | ToolCallDelta | None],
 ) -> Iterator[TextDelta | ToolCallDelta]:
     """What came in one read, pieces of text that follow each other as one.
