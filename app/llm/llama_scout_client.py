@@ -25,7 +25,7 @@ from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
 from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
-from app.llm.special_tokens import as_text
+from app.llm.special_tokens import escape_special_tokens
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
 from app.llm.turn import THE_REQUESTS_OWN, Begun, Model, Turn
@@ -231,7 +231,7 @@ class LlamaScoutClient:
         target, permit = next(((s, p) for s, p in permits if p), (None, None))
         if target is None or permit is None:
             return None
-        asked = as_text(prompt)
+        asked = escape_special_tokens(prompt)
         request = ChatRequest(asked.messages, asked.system, max_tokens, temperature=0.0)
         # The limit is the attempt's own, so that a model that hangs has failed, and its
         # circuit knows of it.

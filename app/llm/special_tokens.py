@@ -43,13 +43,13 @@ _TURNS = {
 }
 
 
-def as_text(prompt: Prompt) -> Prompt:
+def escape_special_tokens(prompt: Prompt) -> Prompt:
     """The prompt in which nothing is a token or begins a turn but what the API's form makes so."""
     messages = [_message(message) for message in prompt.messages]
-    return Prompt(messages, prompt.system and neutral(prompt.system))
+    return Prompt(messages, prompt.system and escape_text(prompt.system))
 
 
-def neutral(text: str) -> str:
+def escape_text(text: str) -> str:
     """`<|eot|>` as `‹|eot|>`, `system:` at the beginning of a line as `"system":`."""
     text = "\n" + _UNSEEN.sub("", text)
     for begin, token in _TOKENS.items():
@@ -62,7 +62,7 @@ def neutral(text: str) -> str:
 
 
 def _message(message: Message) -> Message:
-    content = neutral(message.content)
+    content = escape_text(message.content)
     if content == message.content and not (message.tool_calls or message.tool_results):
         return message  # most are, and a copy takes as long as the look
     return replace(
@@ -72,19 +72,19 @@ def _message(message: Message) -> Message:
             ToolCall(call.id, call.name, _value(call.arguments)) for call in message.tool_calls
         ),
         tool_results=tuple(
-            ToolResult(result.call_id, neutral(result.content), result.is_error)
+            ToolResult(result.call_id, escape_text(result.content), result.is_error)
             for result in message.tool_results
         ),
     )
 
 
 def _value(value: Any) -> Any:
-    """JSON whose texts are neutral, names included."""
+    """JSON whose texts are escape_text, names included."""
     match value:
         case str():
-            return neutral(value)
+            return escape_text(value)
         case Mapping():
-            return {neutral(name): _value(part) for name, part in value.items()}
+            return {escape_text(name): _value(part) for name, part in value.items()}
         case list():
             return [_value(part) for part in value]
     return value

@@ -10,7 +10,7 @@ from app.llm.attempt import Attempt, ModelTarget
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
 from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, ChatRequest, PromptFor
-from app.llm.special_tokens import as_text
+from app.llm.special_tokens import escape_special_tokens
 from app.llm.tools import Toolbox
 
 THE_REQUESTS_OWN = {
@@ -65,7 +65,7 @@ class Turn:
         """What to ask of one model: the answer, or the rest of it."""
         beside = (self.toolbox.characters + len(self.said)) // SAFE_CHARACTERS_PER_TOKEN
         tokens = target.context_tokens - self.max_tokens - beside
-        prompt = as_text(self.prompt_for(target.ai, tokens))
+        prompt = escape_special_tokens(self.prompt_for(target.ai, tokens))
         request = ChatRequest(
             prompt.messages, prompt.system, self.max_tokens, self.temperature, self.toolbox
         )
