@@ -40,7 +40,7 @@ class FailureKind(StrEnum):
     NO_DESCRIPTORS = "no_descriptors"
     PROTOCOL = "protocol"
     EMPTY = "empty"
-    SEAM = "seam"  # a continuation that does not go on from what was said
+    CONTINUATION_MISMATCH = "seam"  # a continuation that does not go on from what was said
     CONTEXT_LENGTH = "context_length"
     CONTENT_FILTER = "content_filter"
     BAD_REQUEST = "bad_request"

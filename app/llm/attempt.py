@@ -39,7 +39,7 @@ _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.TIMEOUT_FIRST_CONTENT,
     FailureKind.TIMEOUT_TOTAL,
     FailureKind.EMPTY,
-    FailureKind.SEAM,
+    FailureKind.CONTINUATION_MISMATCH,
     FailureKind.PROTOCOL,
     FailureKind.CONTENT_FILTER,
 }
@@ -176,7 +176,7 @@ class Attempt:
         elif isinstance(event, Completed):
             self._completed = event
             if not self._routed:
-                kind = FailureKind.SEAM if self.request.said else FailureKind.EMPTY
+                kind = FailureKind.CONTINUATION_MISMATCH if self.request.said else FailureKind.EMPTY
                 raise ProviderError(kind, "an answer without content")
             return ()
         if self._routed:

@@ -34,7 +34,7 @@ _NOT_ITS_FAULT = frozenset(
         FailureKind.CONTEXT_LENGTH,
         FailureKind.CONTENT_FILTER,
         FailureKind.NO_DESCRIPTORS,
-        FailureKind.SEAM,
+        FailureKind.CONTINUATION_MISMATCH,
     }
 )
 _KEY_FAULTS = {

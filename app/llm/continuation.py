@@ -83,12 +83,12 @@ def _repeats(text: str, said: str) -> bool:
 def _rest(text: str, said: str) -> str:
     """What `text` adds to `said`, which a model continued that was shown it without its end."""
     if not text.strip() or _begins_anew(text, said):
-        raise ProviderError(FailureKind.SEAM, BEGINS_ANEW)
+        raise ProviderError(FailureKind.CONTINUATION_MISMATCH, BEGINS_ANEW)
     if _repeats(text, said):
-        raise ProviderError(FailureKind.SEAM, "it says the last words once more")
+        raise ProviderError(FailureKind.CONTINUATION_MISMATCH, "it says the last words once more")
     gap = said[len(said.rstrip()) :]
     if gap and not text[0].isspace():
-        raise ProviderError(FailureKind.SEAM, "it goes on within a word that had ended")
+        raise ProviderError(FailureKind.CONTINUATION_MISMATCH, "it goes on within a word that had ended")
     for space in gap:
         text = text.removeprefix(space)
     return text

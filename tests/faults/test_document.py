@@ -23,7 +23,7 @@ def test_every_kind_of_failure_is_played() -> None:
         FailureKind.CIRCUIT_OPEN,  # test_circuits.py
         FailureKind.NO_DESCRIPTORS,  # test_descriptors.py
         FailureKind.SPENDING_LIMIT,  # tests/security/test_spending_limits.py
-        FailureKind.SEAM,  # of what is continued only: test_llama_scout_client.py
+        FailureKind.CONTINUATION_MISMATCH,  # of what is continued only: test_llama_scout_client.py
     }
 
 

@@ -263,7 +263,7 @@ async def test_no_answer_is_two_glued_together_and_none_is_half_of_one(
 
     assert [type(event) for event in events] == [RouteChosen, TextDelta, Failed]
     assert isinstance(events[-1], Failed)
-    assert (events[-1].kind, events[-1].partial_text) == (FailureKind.SEAM, said)
+    assert (events[-1].kind, events[-1].partial_text) == (FailureKind.CONTINUATION_MISMATCH, said)
     assert client.ledger.outcomes["haiku", "seam"] == 1
     assert client.ledger.cost_usd > 0
 
