@@ -138,8 +138,8 @@ class Attempt:
             raise
         finally:
             self.ledger.under_way[self.target.ai] -= 1
-            finished = self._settle(failure, left=left)
-            reserved.settle(finished.cost_usd)
+            finished = self._record_outcome(failure, left=left)
+            reserved.record_cost(finished.cost_usd)
         for event in held_back:
             yield event
         yield finished
@@ -189,7 +189,7 @@ class Attempt:
         )
         return (route, event)
 
-    def _settle(self, failure: ProviderError | None, *, left: bool) -> Finished:
+    def _record_outcome(self, failure: ProviderError | None, *, left: bool) -> Finished:
         """Tell circuit, ledger and log how it ended; what the closing event would be."""
         finished = self._finished(failure)
         state_before = self.permit.state

@@ -63,7 +63,7 @@ class Reservation:
         self._accounts = accounts
         self._usd = usd
 
-    def settle(self, usd: float | None) -> None:
+    def record_cost(self, usd: float | None) -> None:
         """The call came to that; where nobody knows, to all that was reserved."""
         if usd is not None:
             self._budget.book(self._day, self._accounts, usd - self._usd)

@@ -102,7 +102,7 @@ class Circuit:
         until = max(self._shared.open_until, own.open_until if own else 0.0)
         return max(0.0, until - self._clock())
 
-    def admit(self, caller: str = "") -> "Permit | None":
+    def try_acquire(self, caller: str = "") -> "Permit | None":
         """A permit for one call, to be settled once; None when none may be made now."""
         state = self.state_for(caller)
         if state is CircuitState.OPEN:
@@ -163,7 +163,7 @@ class Circuit:
             self._own.popitem(last=False)
         return gate
 
-    def _settle(
+    def _record_outcome(
         self, permit: "Permit", error: ProviderError | None, *, slow: bool, spoke: bool = True
     ) -> None:
         now, own = self._clock(), self._gate_of(permit.caller)
@@ -172,7 +172,7 @@ class Circuit:
         if spoke and error is None and permit.began >= self._key_refused_at:
             self.key_state = KeyState.VALID
         well = error is None and not slow
-        self._settle_shared(permit, error, own, well=well)
+        self._record_shared_outcome(permit, error, own, well=well)
         is_probe = own.release(permit)
         own.record(permit.caller, well=well)
         if is_probe:
@@ -182,7 +182,7 @@ class Circuit:
         if error is not None:
             self._obey(error, own)
 
-    def _settle_shared(
+    def _record_shared_outcome(
         self, permit: "Permit", error: ProviderError | None, own: Gate, *, well: bool
     ) -> None:
         now = self._clock()
@@ -245,18 +245,18 @@ class Permit:
 
     def succeeded(self, *, slow: bool = False) -> None:
         """The call gave an answer; a slow one counts against the provider all the same."""
-        self._circuit._settle(self, None, slow=slow)
+        self._circuit._record_outcome(self, None, slow=slow)
 
     def failed(self, error: ProviderError) -> None:
         """The call failed; a fault of the request's or of this machine's does not count."""
         if error.kind in _NOT_ITS_FAULT:
             self.abandoned()
         else:
-            self._circuit._settle(self, error, slow=False)
+            self._circuit._record_outcome(self, error, slow=False)
 
     def overtaken(self) -> None:
         """The call was given up for another model's, which began later and spoke first."""
-        self._circuit._settle(self, None, slow=True, spoke=False)
+        self._circuit._record_outcome(self, None, slow=True, spoke=False)
 
     def abandoned(self) -> None:
         """The call says nothing of the provider: its caller left, or it was not made."""

@@ -225,7 +225,7 @@ class LlamaScoutClient:
         seconds: nobody stands behind it. Who said nothing is noted in `begun`.
         """
         permits = (
-            (target, target.circuit.admit(caller_name()))
+            (target, target.circuit.try_acquire(caller_name()))
             for target in self._plan(begun.model, has_tools=False)[0]
         )
         target, permit = next(((s, p) for s, p in permits if p), (None, None))
@@ -283,7 +283,7 @@ class LlamaScoutClient:
         if has_another and (failed := turn.begun.failed.get(target.ai)):
             turn.failures[target.ai] = failed
             return None
-        permit = target.circuit.admit(caller_name())
+        permit = target.circuit.try_acquire(caller_name())
         if permit is None:
             turn.failures[target.ai] = ProviderError(
                 FailureKind.CIRCUIT_OPEN,

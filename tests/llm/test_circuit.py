@@ -30,7 +30,7 @@ SERVER = ProviderError(FailureKind.SERVER, "HTTP 500")
 
 
 def permit(circuit: Circuit, caller: str = "") -> Permit:
-    admitted = circuit.admit(caller)
+    admitted = circuit.try_acquire(caller)
     assert admitted is not None
     return admitted
 
@@ -62,16 +62,16 @@ def test_failures_open_it_and_one_probe_at_a_time_closes_it() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
     fail_until_open(circuit)
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
 
     clock.now += COOL_DOWN_S
     assert state_of(circuit) is CircuitState.HALF_OPEN
     probe = permit(circuit)
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
 
     probe.succeeded()
     assert state_of(circuit) is CircuitState.CLOSED
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
 
 def test_a_failed_probe_doubles_the_cool_down() -> None:
@@ -82,9 +82,9 @@ def test_a_failed_probe_doubles_the_cool_down() -> None:
     permit(circuit).failed(SERVER)
 
     clock.now += COOL_DOWN_S
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     clock.now += COOL_DOWN_S
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
 
 def test_the_cool_down_grows_to_its_bound_and_starts_anew_once_a_probe_has_gone_well() -> None:
@@ -121,7 +121,7 @@ def test_a_probe_that_its_caller_abandons_leaves_the_way_free_for_the_next() -> 
     clock.now += COOL_DOWN_S
     permit(circuit).abandoned()
 
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
 
 def test_every_second_call_failing_changes_the_state_once_a_cool_down() -> None:
@@ -130,7 +130,7 @@ def test_every_second_call_failing_changes_the_state_once_a_cool_down() -> None:
     changes, before = 0, circuit.state
     for turn in range(200):
         clock.now += COOL_DOWN_S / 200
-        if admitted := circuit.admit():
+        if admitted := circuit.try_acquire():
             admitted.succeeded() if turn % 2 else admitted.failed(SERVER)
         changes += circuit.state is not before
         before = circuit.state
@@ -147,9 +147,9 @@ def test_a_later_shorter_deadline_does_not_bring_an_earlier_longer_one_forward()
 
     assert circuit.retry_after_s == 60.0
     clock.now += 59
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     clock.now += 1
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
 
 def test_callers_of_a_rate_limit_without_a_date_do_not_come_back_all_at_once() -> None:
@@ -172,11 +172,11 @@ def test_a_rejected_key_stays_open_until_the_key_is_seen_to_work() -> None:
         circuit.key_checked(KeyState.UNKNOWN)
     circuit.key_checked(KeyState.REJECTED)
     circuit.key_checked(KeyState.UNKNOWN)
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
 
     circuit.key_checked(KeyState.VALID)
 
-    assert circuit.admit()
+    assert circuit.try_acquire()
     assert state_of(circuit) is CircuitState.CLOSED
 
 
@@ -184,14 +184,14 @@ def test_a_402_that_says_when_to_come_back_is_no_spent_credit() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
     permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402", retry_after_s=3.0))
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     clock.now += 3
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
     circuit = Circuit(clock=clock)
     permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402"))
     clock.now += 10**6
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
 
 
 def test_faults_of_the_request_do_not_count_against_the_provider() -> None:
@@ -208,7 +208,7 @@ def test_switched_off_it_lets_everything_through() -> None:
     for _ in range(20):
         permit(circuit).failed(SERVER)
 
-    assert circuit.admit()
+    assert circuit.try_acquire()
     assert state_of(circuit) is CircuitState.CLOSED
 
 
@@ -223,7 +223,7 @@ def test_a_call_from_before_it_opened_does_not_settle_the_probe() -> None:
     early.succeeded()
 
     assert state_of(circuit) is CircuitState.HALF_OPEN
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     probe.succeeded()
     assert state_of(circuit) is CircuitState.CLOSED
 
@@ -245,7 +245,7 @@ def test_a_key_that_works_does_not_end_a_wait_that_something_else_asked_for() ->
 
     assert circuit.state is CircuitState.OPEN
     clock.now += MAX_COOL_DOWN_S
-    assert circuit.admit()
+    assert circuit.try_acquire()
 
 
 def test_switched_off_it_asks_nobody_to_wait() -> None:
@@ -265,7 +265,7 @@ def test_a_key_that_cannot_be_checked_is_tried_by_one_call_less_and_less_often()
         circuit.key_checked(KeyState.UNKNOWN)
 
     probe = permit(circuit)
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     probe.failed(rejected)
     assert circuit.retry_after_s == 2 * COOL_DOWN_S
 
@@ -287,7 +287,7 @@ def test_a_probe_that_goes_well_does_not_end_a_wait_that_an_older_call_was_told_
     probe.succeeded()
 
     assert circuit.retry_after_s == 60.0
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
     clock.now += 60
     permit(circuit).succeeded()
     assert state_of(circuit) is CircuitState.CLOSED
@@ -303,7 +303,7 @@ def test_an_old_call_that_is_abandoned_during_a_probe_lets_no_second_one_through
 
     early.abandoned()
 
-    assert not circuit.admit()
+    assert not circuit.try_acquire()
 
 
 def test_an_answer_shows_that_the_key_works() -> None:
@@ -332,10 +332,10 @@ def test_row_35_one_callers_failures_open_it_for_that_caller_alone() -> None:
     assert circuit.state_for("bob") is CircuitState.OPEN
     assert circuit.retry_after_s_for("bob") == COOL_DOWN_S
     assert circuit.state_for("ada") is circuit.state is CircuitState.CLOSED
-    assert not circuit.admit("bob")
+    assert not circuit.try_acquire("bob")
     permit(circuit, "ada").failed(SERVER)
     assert circuit.state_for("ada") is CircuitState.CLOSED
-    assert circuit.admit("somebody new")
+    assert circuit.try_acquire("somebody new")
 
 
 def test_row_35_slow_answers_of_one_caller_are_that_callers_too() -> None:
@@ -358,7 +358,7 @@ def test_row_35_failures_of_two_callers_open_it_for_all() -> None:
 def test_row_35_a_caller_whose_own_calls_go_well_keeps_it_closed_for_all() -> None:
     circuit = Circuit(clock=Clock())
     for turn in range(100):
-        if failing := circuit.admit("bob"):
+        if failing := circuit.try_acquire("bob"):
             failing.failed(SERVER)
         permit(circuit, "ada").failed(SERVER) if turn % 4 == 0 else permit(
             circuit, "ada"
@@ -380,8 +380,8 @@ def test_row_35_a_wait_that_one_caller_was_given_is_no_other_callers() -> None:
     # A third one waits for as long as two were asked to.
     assert circuit.retry_after_s_for("somebody new") == 20
     clock.now += 20
-    assert circuit.admit("ada")
-    assert not circuit.admit("bob")
+    assert circuit.try_acquire("ada")
+    assert not circuit.try_acquire("bob")
 
 
 def test_row_35_one_callers_failed_probe_keeps_nobody_else_from_another() -> None:
@@ -391,10 +391,10 @@ def test_row_35_one_callers_failed_probe_keeps_nobody_else_from_another() -> Non
     fail(circuit, "ada", 3)
     clock.now += COOL_DOWN_S
     permit(circuit, "bob").failed(SERVER)
-    assert not circuit.admit("bob")
+    assert not circuit.try_acquire("bob")
 
     probe = permit(circuit, "ada")
-    assert not circuit.admit("somebody new")
+    assert not circuit.try_acquire("somebody new")
     probe.failed(SERVER)
 
     assert circuit.retry_after_s_for("somebody new") == 2 * COOL_DOWN_S
@@ -420,7 +420,7 @@ def test_a_rejected_key_is_rejected_for_all_whoever_met_it() -> None:
     circuit = Circuit(clock=Clock())
     permit(circuit, "bob").failed(ProviderError(FailureKind.AUTHENTICATION, "401"))
 
-    assert not circuit.admit("ada")
+    assert not circuit.try_acquire("ada")
 
 
 def test_row_36_callers_are_tracked_up_to_a_bound() -> None:

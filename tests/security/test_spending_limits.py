@@ -152,7 +152,7 @@ def test_the_next_day_begins_at_nothing() -> None:
 
     now = datetime(2026, 11, 24, 0, 1, tzinfo=UTC)
     budget.reserve(0.8)
-    late.settle(0.1)  # is booked on the day on which it began
+    late.record_cost(0.1)  # is booked on the day on which it began
     assert budget.spent_usd() == 0.8
 
 
@@ -160,7 +160,7 @@ def test_a_ledger_that_cannot_be_read_stops_no_start(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 500)
     ledger = Ledger(PriceList(), "claude-haiku-4-5", 10.0)
     with recording(tmp_path, ledger):
-        ledger.budget.reserve(1.0).settle(0.5)
+        ledger.budget.reserve(1.0).record_cost(0.5)
     assert ledger.budget.spent_usd() == 0.5
 
 
