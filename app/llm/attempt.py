@@ -81,7 +81,7 @@ class Attempt:
     reason: str | None = None
     whole: bool = False
     aside: bool = False
-    overtaken: bool = False
+    hedge_lost: bool = False
     """Given up for another model's, which began later and spoke first."""
     on_failure: Callable[[ProviderError], None] = lambda _: None
     """Is told why it failed, before whoever reads its events is."""
@@ -204,8 +204,8 @@ class Attempt:
             _log_success(self.target.ai, finished, aside=self.aside)
         else:
             outcome = CANCELLED if left else CRASHED
-            if self.overtaken:
-                self.permit.overtaken()
+            if self.hedge_lost:
+                self.permit.hedge_lost()
             else:
                 self.permit.abandoned()
         if self.permit.state is CircuitState.OPEN is not state_before:

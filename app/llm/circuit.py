@@ -254,7 +254,7 @@ class Permit:
         else:
             self._circuit._record_outcome(self, error, slow=False)
 
-    def overtaken(self) -> None:
+    def hedge_lost(self) -> None:
         """The call was given up for another model's, which began later and spoke first."""
         self._circuit._record_outcome(self, None, slow=True, spoke=False)
 

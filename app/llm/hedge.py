@@ -13,11 +13,11 @@ async def hedged(
     primary: Events,
     backup: Callable[[], Events | None],
     after_s: float,
-    overtaken: Callable[[], None],
+    hedge_lost: Callable[[], None],
 ) -> Events:
     """The events of the one that speaks first; the other is closed.
 
-    `backup` is started `after_s` seconds in, and may decline with None; `overtaken` is called
+    `backup` is started `after_s` seconds in, and may decline with None; `hedge_lost` is called
     when it was first. Raises `ProviderError` when all that were started have failed.
     """
     racers = {asyncio.create_task(_next(primary)): primary}
@@ -27,7 +27,7 @@ async def hedged(
             racers[asyncio.create_task(_next(second))] = second
         first_event, winner = await _first_to_speak(racers)
         if winner is not primary:
-            overtaken()
+            hedge_lost()
         for task, events in racers.items():
             if events is not winner:
                 await _close(task, events)

@@ -191,11 +191,11 @@ class LlamaScoutClient:
                 broke_off = turn.said != said
                 if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
                     break
-                if target.ai == LLAMA and turn.overtaken(LLAMA) and not turn.said:
+                if target.ai == LLAMA and turn.hedge_lost(LLAMA) and not turn.said:
                     # It was well, and given up for a Haiku that then failed.
                     waiting.appendleft(target)
             else:
-                if target.ai == LLAMA and turn.overtaken(LLAMA):
+                if target.ai == LLAMA and turn.hedge_lost(LLAMA):
                     self.ledger.fallback_kinds[HEDGED] += 1
                 elif target.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
                     self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
@@ -319,10 +319,10 @@ class LlamaScoutClient:
             assert self.haiku is not None, "only hedged where Haiku is there"
             return None if HAIKU in turn.failures else self._call(turn, self.haiku, HEDGED)
 
-        def overtaken() -> None:
-            primary.overtaken = LLAMA not in turn.failures
+        def hedge_lost() -> None:
+            primary.hedge_lost = LLAMA not in turn.failures
 
-        return hedged(events, backup, self._hedge_after_s, overtaken)
+        return hedged(events, backup, self._hedge_after_s, hedge_lost)
 
     async def _worth_another_try(self, turn: Turn, target: ModelTarget) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""

@@ -57,9 +57,9 @@ class Turn:
     spoke_last: bool = False
     """Whether the call that ended last had said anything."""
 
-    def overtaken(self, ai: str) -> bool:
+    def hedge_lost(self, ai: str) -> bool:
         """Whether its last call was given up for another model's that spoke first."""
-        return ai in self.attempts and self.attempts[ai].overtaken
+        return ai in self.attempts and self.attempts[ai].hedge_lost
 
     def request_for(self, target: ModelTarget) -> ChatRequest:
         """What to ask of one model: the answer, or the rest of it."""
