@@ -23,7 +23,7 @@ import structlog
 from app.errors import AnswerUnavailable, ConfigurationError, ProviderError
 from app.events import Message, Usage
 from app.llm.factory import configured_prices, open_client
-from app.llm.ledger import HAIKU, LLAMA, SUCCESS, Entry
+from app.llm.ledger import HAIKU, LLAMA, SUCCESS, CallRecord
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN
 from app.ops.logging import configure_logging
@@ -85,7 +85,7 @@ async def clients(settings: Settings) -> AsyncIterator[dict[str, LlamaScoutClien
 
 async def measure(client: LlamaScoutClient, question: Question, *, simulated: bool) -> Call:
     """Ask once. An answer at the second try counts with the cost of both."""
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
     client.ledger.listeners.append(entries.append)
     try:
         messages = [Message("user", question.prompt)]

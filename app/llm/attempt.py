@@ -14,7 +14,7 @@ from app.llm.budget import Reservation
 from app.llm.circuit import Circuit, Permit
 from app.llm.circuit_gate import CircuitState
 from app.llm.continuation import joined
-from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
+from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
     CallUsage,
@@ -211,7 +211,7 @@ class Attempt:
         if self.permit.state is CircuitState.OPEN is not state_before:
             _log_left_alone(self.target, self.permit, outcome)
         self.ledger.record(
-            Entry(
+            CallRecord(
                 ai=self.target.ai,
                 provider=self.target.provider.name,
                 asked_model=self.target.provider.model,

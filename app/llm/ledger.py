@@ -30,7 +30,7 @@ LLAMA: Final = "llama-scout"
 HAIKU: Final = "haiku"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class CallRecord(msgspec.Struct, frozen=True):
     """One call of one model, ended. `outcome` is SUCCESS, CANCELLED, CRASHED or a failure kind.
 
     Costs are US dollars, None when unknown; `usage` says whether it was estimated.
@@ -60,7 +60,7 @@ class Entry(msgspec.Struct, frozen=True):
         return self.ai == HAIKU and isinstance(self.reason, FailureKind)
 
 
-Listener = Callable[[Entry], None]
+Listener = Callable[[CallRecord], None]
 """Is told of every call, in the task that made it; must neither block nor raise."""
 
 
@@ -116,7 +116,7 @@ class Ledger:
         price = self._prices.price(provider, model)
         return price.of(Usage(input_tokens, output_tokens)) if price else None
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: CallRecord) -> None:
         """Add a call. Unknown costs add nothing."""
         if not self._is_counted_by_name(entry):
             entry = replace(entry, model=OTHER_MODEL)
@@ -132,7 +132,7 @@ class Ledger:
         for listener in self.listeners:
             listener(entry)
 
-    def _is_counted_by_name(self, entry: Entry) -> bool:
+    def _is_counted_by_name(self, entry: CallRecord) -> bool:
         if entry.model == entry.asked_model or entry.model in self._model_names:
             return True
         if len(self._model_names) >= MAX_MODEL_NAMES - 2:  # one for each side's own

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from app.chat.service import ChatService, Search
 from app.errors import ConfigurationError, FailureKind
 from app.llm.circuit_gate import CircuitState
-from app.llm.ledger import SUCCESS, Entry
+from app.llm.ledger import SUCCESS, CallRecord
 from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
 from app.llm.provider import KeyState
 from app.net import is_private
@@ -78,7 +78,7 @@ class CallMetrics:
         for degraded in ("false", "true"):
             self._retrieval.labels(degraded)
 
-    def called(self, entry: Entry) -> None:
+    def called(self, entry: CallRecord) -> None:
         """Count one model call."""
         call = ("chat", entry.provider, entry.asked_model, entry.model)
         error_type = "" if entry.outcome == SUCCESS else entry.outcome

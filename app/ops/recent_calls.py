@@ -4,7 +4,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from app.llm.ledger import Entry
+from app.llm.ledger import CallRecord
 
 KEPT = 300
 """Calls: an hour of a quiet service, minutes of a busy one."""
@@ -15,7 +15,7 @@ class RecentCall:
     """A call that ended at `ended`, in seconds since 1970."""
 
     ended: float
-    entry: Entry
+    entry: CallRecord
 
 
 class RecentCalls:
@@ -24,6 +24,6 @@ class RecentCalls:
     def __init__(self) -> None:
         self.calls: deque[RecentCall] = deque(maxlen=KEPT)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CallRecord) -> None:
         """Keep a call that has just ended."""
         self.calls.append(RecentCall(time.time(), entry))

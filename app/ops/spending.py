@@ -18,7 +18,7 @@ from queue import SimpleQueue
 import structlog
 
 from app.llm.budget import Booking
-from app.llm.ledger import SUCCESS, Entry, Ledger
+from app.llm.ledger import SUCCESS, CallRecord, Ledger
 
 FILE_NAME = "ledger.db"
 GATHERED_S = 0.05
@@ -75,7 +75,7 @@ class Spending:
     cost_usd: float = 0.0
     saved_usd: float = 0.0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CallRecord) -> None:
         """Count one call."""
         self.calls += 1
         self.failed += entry.outcome != SUCCESS
@@ -93,7 +93,7 @@ class _Unwritten:
     rows: dict[tuple[str, str, str], Spending] = field(default_factory=dict)
     booked: dict[tuple[str, str], float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, entry: Entry | Booking) -> None:
+    def add(self, entry: CallRecord | Booking) -> None:
         if isinstance(entry, Booking):
             self.booked[entry.day, entry.account] += entry.usd
             return
@@ -109,7 +109,7 @@ def recording(data_dir: Path, ledger: Ledger) -> Iterator[None]:
     Its budget goes on from what was spent today, and what calls have reserved counts as
     spent until they are settled: also where the process is killed before.
     """
-    calls: SimpleQueue[Entry | Booking | None] = SimpleQueue()
+    calls: SimpleQueue[CallRecord | Booking | None] = SimpleQueue()
     budget = ledger.budget
     try:
         budget.remember(booked(data_dir, budget.today))
@@ -173,7 +173,7 @@ def booked(data_dir: Path, day: str) -> dict[str, float]:
         return dict(connection.execute("SELECT account, usd FROM booked WHERE day = ?", (day,)))
 
 
-def _write(path: Path, calls: SimpleQueue[Entry | Booking | None]) -> None:
+def _write(path: Path, calls: SimpleQueue[CallRecord | Booking | None]) -> None:
     unwritten = _Unwritten()
     file = _File(path)
     open_ended = True
@@ -197,8 +197,8 @@ def _write(path: Path, calls: SimpleQueue[Entry | Booking | None]) -> None:
 
 
 def _waiting(
-    calls: SimpleQueue[Entry | Booking | None],
-) -> Iterator[Entry | Booking | None]:
+    calls: SimpleQueue[CallRecord | Booking | None],
+) -> Iterator[CallRecord | Booking | None]:
     """The next call, waited for, and those that come in just after it."""
     yield calls.get()
     time.sleep(GATHERED_S)  # in a thread of its own: one write for all that comes meanwhile

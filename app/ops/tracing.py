@@ -11,12 +11,12 @@ from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 from opentelemetry.util.types import AttributeValue
 
 from app.chat.service import Search
-from app.llm.ledger import CANCELLED, SUCCESS, Entry
+from app.llm.ledger import CANCELLED, SUCCESS, CallRecord
 
 _tracer = get_tracer("zantara")
 
 
-def trace_call(entry: Entry) -> None:
+def trace_call(entry: CallRecord) -> None:
     """A span of a model call that has just ended."""
     attributes: dict[str, AttributeValue] = {
         "gen_ai.operation.name": "chat",

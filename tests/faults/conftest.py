@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from app.events import Message
 from app.llm.factory import open_client
-from app.llm.ledger import Entry, Ledger
+from app.llm.ledger import CallRecord, Ledger
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.timing import TimeLimits
 from tests.faults.breakages import bomb
@@ -35,7 +35,7 @@ class Service:
     client: LlamaScoutClient
     logs: list[Any]
     patch: pytest.MonkeyPatch
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[CallRecord] = field(default_factory=list)
     """The ledger's entries of this test."""
 
     def limit(self, settings: Mapping[str, float]) -> None:
@@ -97,11 +97,11 @@ def service(
         yield started
 
 
-def noting(ledger: Ledger, entries: list[Entry]) -> Callable[[Entry], None]:
+def noting(ledger: Ledger, entries: list[CallRecord]) -> Callable[[CallRecord], None]:
     """The ledger's `record`, which keeps every entry too."""
     record = ledger.record
 
-    def noted(entry: Entry) -> None:
+    def noted(entry: CallRecord) -> None:
         entries.append(entry)
         record(entry)
 
@@ -113,6 +113,6 @@ def router(upstream: Upstream, **values: Any) -> AbstractAsyncContextManager[Lla
     return open_client(settings_for(Path("unused"), **{**upstream.settings, **values}))
 
 
-def outcomes(entries: list[Entry]) -> Counter[tuple[str, str]]:
+def outcomes(entries: list[CallRecord]) -> Counter[tuple[str, str]]:
     """Calls by model and outcome."""
     return Counter((entry.ai, entry.outcome) for entry in entries)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from app.errors import FailureKind
 from app.llm.factory import open_client
-from app.llm.ledger import Entry
+from app.llm.ledger import CallRecord
 from tests.faults.conftest import noting, outcomes
 from tests.faults.matrix import MATRIX, Fault
 from tests.faults.network import broken
@@ -56,7 +56,7 @@ async def test_the_way_to_a_model_is_broken(
         async with running_inside(settings_for(data_dir, **values)) as (http, client):
             await until_ready(http)
             for streamed in (True, False):
-                entries: list[Entry] = []
+                entries: list[CallRecord] = []
                 if whose == "llama":
                     upstream.haiku(haiku_says(*HAIKU_SAYS))
                 else:

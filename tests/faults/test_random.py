@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from app.errors import AnswerUnavailable, ProviderError
 from app.events import Failed, Finished, LLMEvent, Message, RouteChosen, TextDelta
 from app.llm.chat_result import fold
-from app.llm.ledger import Entry
+from app.llm.ledger import CallRecord
 from app.llm.llama_scout_client import LlamaScoutClient
 from tests.faults.breakages import HAIKU_API, LLAMA_API, REST, SAID, Api, whole
 from tests.faults.conftest import QUESTION, noting, outcomes, router
@@ -164,7 +164,7 @@ async def test_a_thousand_random_faults(
     # The bill is compared to the cent: a busy machine must not come too late for it.
     for grace in ("USAGE_GRACE_S", "USAGE_AFTER_FAILURE_S"):
         monkeypatch.setattr(f"app.llm.openrouter.{grace}", 5.0)
-    dice, entries = Dice(), list[Entry]()
+    dice, entries = Dice(), list[CallRecord]()
     tasks, before = len(asyncio.all_tasks()), descriptors()
     # A third of the total is kept for Haiku: more than its limit to the first content.
     limits = {

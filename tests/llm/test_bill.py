@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import AnswerUnavailable, ProviderError
 from app.events import Message, TextDelta
-from app.llm.ledger import Entry
+from app.llm.ledger import CallRecord
 from tests.faults.network import dropped
 from tests.llm.conftest import OpenRouter
 from tests.upstream import (
@@ -76,7 +76,7 @@ async def test_llamas_bill_stands_when_its_answer_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.llm.openrouter.USAGE_AFTER_FAILURE_S", 5.0)
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
     upstream.llama(sends(events))
     async with open_router(anthropic_api_key=None, mid_answer_failure="error") as client:
         client.ledger.listeners.append(entries.append)
@@ -91,7 +91,7 @@ async def test_llamas_bill_stands_when_its_answer_does_not(
 async def test_words_that_were_sent_are_paid_for_when_the_model_breaks_off_without_a_bill(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
     upstream.llama(sends([llama_chunk("x" * 400), {"error": {"code": 502, "message": "x"}}]))
     async with open_router(anthropic_api_key=None) as client:
         client.ledger.listeners.append(entries.append)
@@ -103,7 +103,7 @@ async def test_words_that_were_sent_are_paid_for_when_the_model_breaks_off_witho
 
 
 async def test_nobody_pays_less_by_hanging_up(upstream: Upstream, open_router: OpenRouter) -> None:
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
     prompt = "0123456789" * 3_000  # a token each, at the worst
     upstream.llama(llama_says("說" * 50, "x", gate=asyncio.Event()))
     async with open_router() as client:
@@ -130,7 +130,7 @@ async def test_what_haiku_said_it_read_is_paid_for_when_its_answer_breaks_off(
     start, *_ = haiku_events(())
     start["message"]["usage"] = {"input_tokens": 100_000, "output_tokens": 1}
     (piece,) = (e for e in haiku_events(["x" * 400]) if e["type"] == "content_block_delta")
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
     upstream.haiku(sends([start, piece]))
     async with open_router(openrouter_api_key_llama=None) as client:
         client.ledger.listeners.append(entries.append)
@@ -167,7 +167,7 @@ async def test_a_bill_out_of_all_bounds_is_not_believed(
 async def test_a_call_whose_connection_never_came_about_costs_nothing(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
-    entries: list[Entry] = []
+    entries: list[CallRecord] = []
 
     async def begins(wire: Wire) -> None:
         await wire.head()

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.events import Usage
-from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Entry, Ledger
+from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger
 from app.llm.pricing import PriceList
 from app.ops.spending import FILE_NAME, MAX_AGE_DAYS, booked, purge, recording, spending
 from tests.conftest import Serving
@@ -18,8 +18,8 @@ from tests.upstream import Upstream, haiku_says, llama_says, llama_usage, status
 QUESTION = {"message": "Quanto capitale per una PT PMA?"}
 
 
-def entry(ai: str = LLAMA, outcome: str = SUCCESS, cost_usd: float | None = 0.25) -> Entry:
-    return Entry(
+def entry(ai: str = LLAMA, outcome: str = SUCCESS, cost_usd: float | None = 0.25) -> CallRecord:
+    return CallRecord(
         ai=ai,
         provider="openrouter",
         asked_model=ai,
