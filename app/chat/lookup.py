@@ -12,7 +12,7 @@ from app.chat.rewriting import (
     with_the_question_before,
 )
 from app.events import Message
-from app.llm.turn import Begun
+from app.llm.turn import TurnContext
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.language import soon_question_language
@@ -33,7 +33,7 @@ class Lookup:
         top_k: int,
         filters: SearchFilters | None,
         groups: frozenset[str],
-        begun: Begun,
+        context: TurnContext,
     ) -> SearchResult:
         """The passages for the last of `messages`. Raises as `KnowledgeBase.search` does."""
 
@@ -49,11 +49,11 @@ class Lookup:
         if known := self._remembered(messages):
             language = await soon_question_language(question)
             return await search(known.get(language or "en", question), known)
-        async with self._rewriting(messages, begun) as rewriting:
+        async with self._rewriting(messages, context) as rewriting:
             found = await search(question)
             if found.small_talk or (found.confident and rewriting is None):
                 return found
-            rewritten = await (rewriting or self._rewrite(messages, begun))
+            rewritten = await (rewriting or self._rewrite(messages, context))
         if rewritten:
             return await search(rewritten.get(found.language or "en", question), rewritten)
         # A long one may stand alone for all its pronouns, as it then finds its answer at once.
@@ -63,13 +63,13 @@ class Lookup:
 
     @asynccontextmanager
     async def _rewriting(
-        self, messages: Sequence[Message], begun: Begun
+        self, messages: Sequence[Message], context: TurnContext
     ) -> AsyncIterator[Rewriting | None]:
         """For a question that leans on the history: its rewriting, begun beside the search."""
         if not leans_on_history(messages):
             yield None
             return
-        rewriting = asyncio.create_task(self._rewrite(messages, begun))
+        rewriting = asyncio.create_task(self._rewrite(messages, context))
         try:
             yield rewriting
         finally:
@@ -82,5 +82,5 @@ class Lookup:
             return {}
         return self._rewriter.remembered(messages)
 
-    async def _rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
-        return await self._rewriter.rewrite(messages, begun) if self._rewriter else {}
+    async def _rewrite(self, messages: Sequence[Message], context: TurnContext) -> dict[str, str]:
+        return await self._rewriter.rewrite(messages, context) if self._rewriter else {}

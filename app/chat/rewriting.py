@@ -12,7 +12,7 @@ from app.events import Message
 from app.llm.failures import MALFORMED_JSON
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import Prompt
-from app.llm.turn import Begun
+from app.llm.turn import TurnContext
 
 logger = structlog.get_logger(__name__)
 
@@ -82,11 +82,11 @@ class QuestionRewriter:
         """The last question by language code, where it was rewritten before."""
         return self._known.get(tuple(_excerpt(messages)), {})
 
-    async def rewrite(self, messages: Sequence[Message], begun: Begun) -> dict[str, str]:
+    async def rewrite(self, messages: Sequence[Message], context: TurnContext) -> dict[str, str]:
         """The last question by language code; empty when no model could within the limit."""
         asked = tuple(_excerpt(messages))
         if asked not in self._known:
-            reply = await self._client.ask_aside(_prompt(asked), MAX_TOKENS, self._limit_s, begun)
+            reply = await self._client.ask_aside(_prompt(asked), MAX_TOKENS, self._limit_s, context)
             questions = _read(reply) if reply else {}
             if not questions:
                 return {}

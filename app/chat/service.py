@@ -35,7 +35,7 @@ from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import Begun, Model
+from app.llm.turn import TurnContext, Model
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -122,15 +122,15 @@ class ChatService:
         # Before the search, which may have a model rewrite the question.
         least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
         self.client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
-        begun = self.client.begin(turn.model)
-        found, degraded = await self._search(turn, begun)
+        context = self.client.begin(turn.model)
+        found, degraded = await self._search(turn, context)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)
         for listener in self.search_listeners:
             listener(search)
         yield Retrieved(found.passages, degraded)
         sections = await self._knowledge_base.sections(found.passages)
-        loop = self._tool_loop(turn, found, begun) if turn.service_tools else None
-        events = self._answer(turn, found, sections, loop, begun, whole=whole)
+        loop = self._tool_loop(turn, found, context) if turn.service_tools else None
+        events = self._answer(turn, found, sections, loop, context, whole=whole)
         try:
             async with aclosing(events):
                 async for event in events:
@@ -147,7 +147,7 @@ class ChatService:
         found: SearchResult,
         sections: Mapping[int, Section],
         loop: ToolLoop | None,
-        begun: Begun,
+        context: TurnContext,
         *,
         whole: bool,
     ) -> AsyncGenerator[Event]:
@@ -168,14 +168,14 @@ class ChatService:
             turn.temperature,
             turn.toolbox,
             whole=whole,
-            begun=begun,
+            context=context,
             said=turn.continue_from,
         )
 
-    def _tool_loop(self, turn: Turn, found: SearchResult, begun: Begun) -> ToolLoop:
+    def _tool_loop(self, turn: Turn, found: SearchResult, context: TurnContext) -> ToolLoop:
         filters = turn.filters or SearchFilters()
         tools = ServiceTools(self._knowledge_base, turn.service_tools, filters, turn.groups)
-        return ToolLoop(self.client, tools, found.passages, begun)
+        return ToolLoop(self.client, tools, found.passages, context)
 
     def _prompt(
         self,
@@ -194,7 +194,7 @@ class ChatService:
         extracts = pack(passages, sections if ai == LLAMA else {}, budget)
         return compose(turn.messages, extracts, tokens, turn.instructions, tool_rules)
 
-    async def _search(self, turn: Turn, begun: Begun) -> tuple[SearchResult, bool]:
+    async def _search(self, turn: Turn, context: TurnContext) -> tuple[SearchResult, bool]:
         try:
             found = await self._lookup.find(
                 turn.asked, turn.top_k, turn.filters, turn.groups, begun

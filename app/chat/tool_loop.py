@@ -33,7 +33,7 @@ from app.events import (
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
-from app.llm.turn import Begun, Model
+from app.llm.turn import TurnContext, Model
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -70,14 +70,14 @@ class ToolLoop:
         client: LlamaScoutClient,
         tools: ServiceTools,
         passages: Sequence[Passage],
-        begun: Begun,
+        context: TurnContext,
     ) -> None:
         self.spent = Spent()
         self.said = ""
         self._client = client
         self._tools = tools
         self._results = ToolResults(passages)
-        self._begun = begun
+        self._context = context
         self._route: RouteChosen | None = None
 
     @property
@@ -117,7 +117,7 @@ class ToolLoop:
                 limits.temperature,
                 toolbox,
                 whole=whole,
-                begun=self._begun,
+                context=self._context,
             )
             async with aclosing(events):
                 async for event in events:
@@ -193,7 +193,7 @@ class ToolLoop:
     async def _run(self, call: ToolCall) -> Ended:
         started = time.perf_counter()
         outcome, error = None, ""
-        until = min(asyncio.get_running_loop().time() + TOOL_LIMIT_S, self._begun.deadline)
+        until = min(asyncio.get_running_loop().time() + TOOL_LIMIT_S, self._context.deadline)
         try:
             async with asyncio.timeout_at(until):
                 outcome = await self._tools.run(call.name, call.arguments)

@@ -28,7 +28,7 @@ from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.special_tokens import escape_special_tokens
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import THE_REQUESTS_OWN, Begun, Model, Turn
+from app.llm.turn import THE_REQUESTS_OWN, TurnContext, Model, Turn
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -147,12 +147,12 @@ class LlamaScoutClient:
         toolbox: Toolbox = NO_TOOLS,
         *,
         whole: bool,
-        begun: Begun | None = None,
+        context: TurnContext | None = None,
         said: str = "",
     ) -> AsyncGenerator[LLMEvent]:
         """As `stream`, with a prompt made for whichever model is about to read it.
 
-        `begun` is the turn that this answers; without it one begins. `said` is the beginning
+        `context` is the turn that this answers; without it one begins. `said` is the beginning
         of the answer, where the caller has it already: Haiku goes on from it.
 
         Raises, before the first event only, `AnswerUnavailable` when no model
@@ -161,8 +161,8 @@ class LlamaScoutClient:
         targets, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
         if said:
             targets = [target for target in targets if target.ai == HAIKU]
-        begun = begun or self.begin(model)
-        turn = Turn(prompt_for, max_tokens, temperature, toolbox, targets, begun, whole, said)
+        context = context or self.begin(model)
+        turn = Turn(prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
         waiting = deque([*targets, *targets[-1:]])
         while waiting:
@@ -203,10 +203,10 @@ class LlamaScoutClient:
         self.ledger.unanswered += not turn.is_refused
         yield turn.end()
 
-    def begin(self, model: Model) -> Begun:
+    def begin(self, model: Model) -> TurnContext:
         """Begin a turn, with the total limit for all its calls; it is counted."""
         self.ledger.turns += 1
-        return Begun(asyncio.get_running_loop().time() + self._limits.total_s, model)
+        return TurnContext(asyncio.get_running_loop().time() + self._limits.total_s, model)
 
     def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
@@ -217,16 +217,16 @@ class LlamaScoutClient:
             raise refusal
 
     async def ask_aside(
-        self, prompt: Prompt, max_tokens: int, limit_s: float, begun: Begun
+        self, prompt: Prompt, max_tokens: int, limit_s: float, context: TurnContext
     ) -> str | None:
         """A short answer for the service's own use, of the turn's first model not left alone.
 
         Costed like any call. None when it failed or took longer than `limit_s`
-        seconds: nobody stands behind it. Who said nothing is noted in `begun`.
+        seconds: nobody stands behind it. Who said nothing is noted in `context`.
         """
         permits = (
             (target, target.circuit.try_acquire(caller_name()))
-            for target in self._plan(begun.model, has_tools=False)[0]
+            for target in self._plan(context.model, has_tools=False)[0]
         )
         target, permit = next(((s, p) for s, p in permits if p), (None, None))
         if target is None or permit is None:
@@ -245,9 +245,9 @@ class LlamaScoutClient:
         except ProviderError as error:
             of_the_request = THE_REQUESTS_OWN | {FailureKind.CONTENT_FILTER}
             if error.kind.is_timeout and not attempt.spoke:
-                begun.waited_s[target.ai] = limit_s
+                context.waited_s[target.ai] = limit_s
             elif not attempt.spoke and error.kind not in of_the_request:
-                begun.failed[target.ai] = error
+                context.failed[target.ai] = error
             return None
         return "".join(texts)
 
@@ -280,7 +280,7 @@ class LlamaScoutClient:
             turn.failures[target.ai] = too_long
             return None
         has_another = target is not turn.targets[-1]
-        if has_another and (failed := turn.begun.failed.get(target.ai)):
+        if has_another and (failed := turn.context.failed.get(target.ai)):
             turn.failures[target.ai] = failed
             return None
         permit = target.circuit.try_acquire(caller_name())
@@ -292,7 +292,7 @@ class LlamaScoutClient:
             )
             return None
         kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
-        waited_s = turn.begun.waited_s.get(target.ai, 0.0) if has_another else 0.0
+        waited_s = turn.context.waited_s.get(target.ai, 0.0) if has_another else 0.0
         limits = self._limits.for_prompt(request.characters)
         if waited_s:
             left_s = max(0.0, limits.first_content_s - waited_s)
@@ -304,7 +304,7 @@ class LlamaScoutClient:
             permit,
             self.ledger,
             limits,
-            turn.begun.deadline - kept,
+            turn.context.deadline - kept,
             reason,
             turn.whole,
             on_failure=partial(turn.failures.__setitem__, target.ai),
@@ -333,7 +333,7 @@ class LlamaScoutClient:
         circuit_s = target.circuit.retry_after_s_for(caller_name())
         wait = max(circuit_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
-        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.begun.deadline):
+        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.context.deadline):
             return False
         await asyncio.sleep(wait)
         return True

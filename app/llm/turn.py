@@ -24,7 +24,7 @@ Model = Literal["auto", "llama-scout", "haiku"]
 
 
 @dataclass
-class Begun:
+class TurnContext:
     """What the calls of one turn of a conversation share; `deadline` is in the loop's time."""
 
     deadline: float
@@ -46,7 +46,7 @@ class Turn:
     toolbox: Toolbox
     targets: Sequence[ModelTarget]
     """The models to try, in order."""
-    begun: Begun
+    context: TurnContext
     whole: bool
     said: str = ""
     failures: dict[str, ProviderError] = field(default_factory=dict)
