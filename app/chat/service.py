@@ -35,7 +35,7 @@ from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import TurnContext, Model
+from app.llm.turn import TurnContext, ModelChoice
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -56,7 +56,7 @@ class Turn:
     """
 
     messages: tuple[Message, ...]
-    model: Model = "auto"
+    model: ModelChoice = "auto"
     max_tokens: int = DEFAULT_MAX_TOKENS
     temperature: float | None = None
     top_k: int = DEFAULT_TOP_K

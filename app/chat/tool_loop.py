@@ -33,7 +33,7 @@ from app.events import (
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
-from app.llm.turn import TurnContext, Model
+from app.llm.turn import TurnContext, ModelChoice
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -50,7 +50,7 @@ StepPrompt = Callable[[Sequence[Message]], PromptFor]
 class Limits:
     """What the caller asked of the model, for every step."""
 
-    model: Model
+    model: ModelChoice
     max_tokens: int
     temperature: float | None
 

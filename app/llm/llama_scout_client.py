@@ -28,7 +28,7 @@ from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.special_tokens import escape_special_tokens
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import THE_REQUESTS_OWN, TurnContext, Model, Turn
+from app.llm.turn import THE_REQUESTS_OWN, TurnContext, ModelChoice, RoutedCall
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -102,7 +102,7 @@ class LlamaScoutClient:
     async def chat_async(
         self,
         messages: Sequence[Message],
-        model: Model = "llama-scout",
+        model: ModelChoice = "llama-scout",
         max_tokens: int = DEFAULT_MAX_TOKENS,
         temperature: float | None = None,
         system: str | None = None,
@@ -120,7 +120,7 @@ class LlamaScoutClient:
     def stream(
         self,
         messages: Sequence[Message],
-        model: Model = "llama-scout",
+        model: ModelChoice = "llama-scout",
         max_tokens: int = DEFAULT_MAX_TOKENS,
         temperature: float | None = None,
         system: str | None = None,
@@ -141,7 +141,7 @@ class LlamaScoutClient:
     async def route(
         self,
         prompt_for: PromptFor,
-        model: Model,
+        model: ModelChoice,
         max_tokens: int,
         temperature: float | None,
         toolbox: Toolbox = NO_TOOLS,
@@ -162,7 +162,7 @@ class LlamaScoutClient:
         if said:
             targets = [target for target in targets if target.ai == HAIKU]
         context = context or self.begin(model)
-        turn = Turn(prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said)
+        turn = RoutedCall(prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said)
         # The last one has nobody behind it, so it may be asked once more.
         waiting = deque([*targets, *targets[-1:]])
         while waiting:
@@ -203,12 +203,12 @@ class LlamaScoutClient:
         self.ledger.unanswered += not turn.is_refused
         yield turn.end()
 
-    def begin(self, model: Model) -> TurnContext:
+    def begin(self, model: ModelChoice) -> TurnContext:
         """Begin a turn, with the total limit for all its calls; it is counted."""
         self.ledger.turns += 1
         return TurnContext(asyncio.get_running_loop().time() + self._limits.total_s, model)
 
-    def check_room(self, least: Prompt, model: Model, max_tokens: int, toolbox: Toolbox) -> None:
+    def check_room(self, least: Prompt, model: ModelChoice, max_tokens: int, toolbox: Toolbox) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
         targets, _ = self._plan(model, has_tools=bool(toolbox.tools))
         request = ChatRequest(least.messages, least.system, max_tokens, toolbox=toolbox)
@@ -273,7 +273,7 @@ class LlamaScoutClient:
             if target:
                 await target.provider.aclose()
 
-    def _call(self, turn: Turn, target: ModelTarget, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
+    def _call(self, turn: RoutedCall, target: ModelTarget, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
         """The events of one call, or None with the failure noted where none may be made."""
         request = turn.request_for(target)
         if too_long := _too_long(request, target):
@@ -311,7 +311,7 @@ class LlamaScoutClient:
         )
         return attempt.run()
 
-    def _hedged(self, turn: Turn, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
+    def _hedged(self, turn: RoutedCall, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
         """Llama's events, or Haiku's where Llama is late; one race a turn."""
         primary = turn.attempts[LLAMA]
 
@@ -324,7 +324,7 @@ class LlamaScoutClient:
 
         return hedged(events, backup, self._hedge_after_s, hedge_lost)
 
-    async def _worth_another_try(self, turn: Turn, target: ModelTarget) -> bool:
+    async def _worth_another_try(self, turn: RoutedCall, target: ModelTarget) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""
         failure, asked_at = turn.failures[target.ai], turn.asked_at.get(target.ai, [])
         if turn.spoke_last or failure.kind not in _PASSING or len(asked_at) != 1:
@@ -338,7 +338,7 @@ class LlamaScoutClient:
         await asyncio.sleep(wait)
         return True
 
-    def _reason_after(self, turn: Turn, target: ModelTarget, reason: str | None) -> str | None:
+    def _reason_after(self, turn: RoutedCall, target: ModelTarget, reason: str | None) -> str | None:
         """Why the model after `target` is called; another try of the last has the reason it had."""
         if target is turn.targets[-1]:
             return reason
@@ -348,7 +348,7 @@ class LlamaScoutClient:
     def _usable(self) -> list[ModelTarget]:
         return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]
 
-    def _plan(self, model: Model, *, has_tools: bool) -> tuple[list[ModelTarget], str | None]:
+    def _plan(self, model: ModelChoice, *, has_tools: bool) -> tuple[list[ModelTarget], str | None]:
         """The targets to try, in order, and why the first is not the one asked for."""
         usable = self._usable()
         if model == "haiku":

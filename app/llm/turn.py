@@ -20,7 +20,7 @@ THE_REQUESTS_OWN = {
 }
 
 
-Model = Literal["auto", "llama-scout", "haiku"]
+ModelChoice = Literal["auto", "llama-scout", "haiku"]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class TurnContext:
     """What the calls of one turn of a conversation share; `deadline` is in the loop's time."""
 
     deadline: float
-    model: Model = "auto"
+    model: ModelChoice = "auto"
     """Who was asked for."""
     failed: dict[str, ProviderError] = field(default_factory=dict)
     """Models that failed at once when they were asked aside: the answer asks them no more."""
@@ -37,7 +37,7 @@ class TurnContext:
 
 
 @dataclass
-class Turn:
+class RoutedCall:
     """The calls for one answer. `said` is what the caller was sent."""
 
     prompt_for: PromptFor
