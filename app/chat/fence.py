@@ -1,4 +1,4 @@
-"""The fence round what others wrote, and how a passage stands in it."""
+"""The delimiter around what others wrote, and how a passage stands in it."""
 
 import re
 import secrets
@@ -12,7 +12,7 @@ _IN_A_MARKER = re.compile(
 _BEGINS_WITH_A_NUMBER = re.compile(r"(\n[ \t]{0,8})\[(\d+)\]")
 
 
-class Fence:
+class Delimiter:
     """Two lines, made afresh each time, so that no document can hold them."""
 
     def __init__(self, kind: Literal["passages", "tool-result", "conversation"]) -> None:

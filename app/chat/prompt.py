@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from app.chat.fence import Fence, numbered
+from app.chat.fence import Delimiter, numbered
 from app.chat.packing import Extract
 from app.events import Message
 from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, Prompt
@@ -65,7 +65,7 @@ def compose(
 
     After the question may stand what tools were asked since, and what they returned.
     Whole turns of the history are left out, the oldest first, until it fits. The
-    fence round the passages is made afresh each time, so that no document can
+    delimiter around the passages is made afresh each time, so that no document can
     hold its closing line.
     """
     turns = _turns(history)
@@ -73,10 +73,10 @@ def compose(
     question = asked.content
     grounding = UNGROUNDED
     if extracts:
-        fence = Fence("passages")
-        fenced = fence.around("\n\n".join(_numbered(extract) for extract in extracts))
-        question = f"{fenced}\n\nQuestion: {question}"
-        grounding = GROUNDED.format(marker=fence.marker)
+        delimiter = Delimiter("passages")
+        delimited = delimiter.around("\n\n".join(_numbered(extract) for extract in extracts))
+        question = f"{delimited}\n\nQuestion: {question}"
+        grounding = GROUNDED.format(marker=delimiter.marker)
     system = _system(grounding, history, instructions, tool_rules)
     question_asked = replace(asked, content=question)
     room = tokens * SAFE_CHARACTERS_PER_TOKEN - len(system) - _characters([question_asked, *since])

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from cachetools import LRUCache
 
-from app.chat.fence import Fence
+from app.chat.fence import Delimiter
 from app.events import Message
 from app.llm.failures import MALFORMED_JSON
 from app.llm.llama_scout_client import LlamaScoutClient
@@ -122,10 +122,10 @@ def _excerpt(messages: Sequence[Message]) -> list[Message]:
 
 
 def _prompt(asked: Sequence[Message]) -> Prompt:
-    fence = Fence("conversation")
+    delimiter = Delimiter("conversation")
     said = "\n".join(f"{message.role}: {message.content}" for message in asked)
-    system = _INSTRUCTIONS.format(marker=fence.marker)
-    return Prompt([Message("user", fence.around(said))], system)
+    system = _INSTRUCTIONS.format(marker=delimiter.marker)
+    return Prompt([Message("user", delimiter.around(said))], system)
 
 
 def _read(reply: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A turn in which the model may use the service's own tools, in a bounded number of steps.
 
 Each step is one call of a model. What it calls is carried out at once and in parallel, and told
-to it in the next step, inside a fence made afresh for each turn: documents are written by others.
+to it in the next step, inside a delimiter made afresh for each turn: documents are written by others.
 """
 
 import asyncio

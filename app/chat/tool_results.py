@@ -7,7 +7,7 @@ them: what tools return is written by others.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.chat.fence import Fence, numbered
+from app.chat.fence import Delimiter, numbered
 from app.chat.service_tools import Outcome
 from app.events import Passage, ToolCall, ToolRan, ToolResult
 
@@ -36,12 +36,12 @@ class ToolResults:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._numbers = {_place(passage): n for n, passage in enumerate(passages, 1)}
-        self._fence = Fence("tool-result")
+        self._delimiter = Delimiter("tool-result")
 
     @property
     def rules(self) -> str:
         """What the model is told of the tools."""
-        return _RULES.format(marker=self._fence.marker)
+        return _RULES.format(marker=self._delimiter.marker)
 
     def told(self, run: Ended) -> tuple[ToolRan, ToolResult]:
         """A call's end as the caller and the model are told it; new passages get their numbers."""
@@ -59,7 +59,7 @@ class ToolResults:
         ran = ToolRan(
             call.id, call.name, call.arguments, True, run.duration_ms, _short(told), tuple(new)
         )
-        return ran, ToolResult(call.id, self._fence.around(told))
+        return ran, ToolResult(call.id, self._delimiter.around(told))
 
 
 def _place(passage: Passage) -> tuple[str, int, int]:
