@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Request, Response
 from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.chat_form import FormOrJsonRoute
-from app.api.conversations import Kept
+from app.api.conversations import ConversationSession
 from app.api.deps import CallerDep, ChatServiceDep, ConversationsDep
 from app.api.examples import CHAT
 from app.api.files import pictures_in
@@ -55,7 +55,7 @@ async def chat(
     request_id = correlation_id.get() or ""
     pictures = await pictures_in(body.all_files, request)
     turn = replace(body.turn(pictures), groups=caller.groups)
-    kept = body.conversation_id and Kept(conversations, caller, body.conversation_id)
+    kept = body.conversation_id and ConversationSession(conversations, caller, body.conversation_id)
     turn = await kept.before(turn) if kept else turn
 
     def stream(turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:

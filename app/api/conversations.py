@@ -38,7 +38,7 @@ class KeptConversation(BaseModel):
     messages: list[KeptMessage] = Field(description="The oldest first.")
 
 
-class Kept:
+class ConversationSession:
     """One caller's conversation, as a turn needs it."""
 
     def __init__(self, conversations: Conversations, caller: Caller, conversation: str) -> None:

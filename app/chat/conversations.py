@@ -66,7 +66,7 @@ SELECT conversation FROM (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StoredMessage:
     """One message that is kept; `at` is in seconds since 1970."""
 
     role: Literal["user", "assistant"]
@@ -74,7 +74,7 @@ class Said:
     at: float
 
 
-class InUse:
+class ActiveConversation:
     """A conversation that turns are under way in; `deleted` once it is deleted meanwhile."""
 
     def __init__(self) -> None:
@@ -93,25 +93,25 @@ class Conversations:
         self._writing = threading.Lock()
         self._beginning = threading.Lock()
         """Apart from writing, since the event loop waits for it."""
-        self._in_use: WeakValueDictionary[tuple[str, str], InUse] = WeakValueDictionary()
+        self._in_use: WeakValueDictionary[tuple[str, str], ActiveConversation] = WeakValueDictionary()
 
-    def begin(self, owner: str, conversation: str) -> InUse:
+    def begin(self, owner: str, conversation: str) -> ActiveConversation:
         """For `add`, at the beginning of a turn; hold it until the turn has ended."""
         with self._beginning:
             key = (owner, conversation)
             in_use = self._in_use.get(key)
             if in_use is None:
-                in_use = self._in_use[key] = InUse()
+                in_use = self._in_use[key] = ActiveConversation()
             return in_use
 
-    def messages(self, owner: str, conversation: str) -> list[Said]:
+    def messages(self, owner: str, conversation: str) -> list[StoredMessage]:
         """The messages, the oldest first; nothing where it is not known, or too old."""
         with self._opened() as connection:
             rows = connection.execute(
                 f"SELECT role, content, at {_OF} ORDER BY n",
                 (owner, conversation),
             ).fetchall()
-        said = [Said(*row) for row in rows]
+        said = [StoredMessage(*row) for row in rows]
         return said if said and said[-1].at > time.time() - MAX_AGE_S else []
 
     def add(
@@ -120,7 +120,7 @@ class Conversations:
         conversation: str,
         question: str,
         answer: str,
-        in_use: InUse | None = None,
+        in_use: ActiveConversation | None = None,
     ) -> None:
         """Keep one turn, unless it was `in_use` and is deleted; purge what is too old or too much.
 
