@@ -16,7 +16,7 @@ from app.api.files import pictures_in
 from app.api.openai_request import CompletionIn
 from app.api.streaming import EventStream, while_connected
 from app.api.strict_json import StrictJsonRoute
-from app.chat.links import without_strange_links
+from app.chat.links import without_external_links
 from app.chat.service import ChatService, Turn
 from app.events import Event, Message
 from app.wire.answer import AnswerFold
@@ -95,4 +95,4 @@ def _events(
         whole=whole,
         said=said,
     )
-    return without_strange_links(events, said)
+    return without_external_links(events, said)

@@ -143,7 +143,7 @@ def _spaced(token: re.Match[str]) -> str:
     return f" {token[0]}" if token.lastgroup == "mail" else f"{token[0]} "
 
 
-async def without_strange_links(
+async def without_external_links(
     events: AsyncGenerator[Event], before: str = ""
 ) -> AsyncGenerator[Event]:
     """A turn's events, whose text links to nothing but the turn's own sources.

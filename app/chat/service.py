@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from app.chat.extractive import greet, quote
-from app.chat.links import without_strange_links
+from app.chat.links import without_external_links
 from app.chat.lookup import Lookup
 from app.chat.packing import pack
 from app.chat.prompt import TOOLS, compose, free_characters, last_question
@@ -115,7 +115,7 @@ class ChatService:
         Raises, before the first event that has content, `AnswerUnavailable` when
         nothing could answer and `ProviderError` when the model refused the content.
         """
-        return without_strange_links(self._events(turn, whole=whole), turn.continue_from)
+        return without_external_links(self._events(turn, whole=whole), turn.continue_from)
 
     async def _events(self, turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
         started = time.perf_counter()
