@@ -93,7 +93,9 @@ class Conversations:
         self._writing = threading.Lock()
         self._beginning = threading.Lock()
         """Apart from writing, since the event loop waits for it."""
-        self._in_use: WeakValueDictionary[tuple[str, str], ActiveConversation] = WeakValueDictionary()
+        self._in_use: WeakValueDictionary[tuple[str, str], ActiveConversation] = (
+            WeakValueDictionary()
+        )
 
     def begin(self, owner: str, conversation: str) -> ActiveConversation:
         """For `add`, at the beginning of a turn; hold it until the turn has ended."""

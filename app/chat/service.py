@@ -35,7 +35,7 @@ from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import TurnContext, ModelChoice
+from app.llm.turn import ModelChoice, TurnContext
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -197,7 +197,7 @@ class ChatService:
     async def _search(self, turn: Turn, context: TurnContext) -> tuple[SearchResult, bool]:
         try:
             found = await self._lookup.find(
-                turn.asked, turn.top_k, turn.filters, turn.groups, begun
+                turn.asked, turn.top_k, turn.filters, turn.groups, context
             )
         except IndexNotReady as error:
             logger.warning("answering without the knowledge base", reason=str(error))

@@ -1,7 +1,7 @@
 """A turn in which the model may use the service's own tools, in a bounded number of steps.
 
-Each step is one call of a model. What it calls is carried out at once and in parallel, and told
-to it in the next step, inside a delimiter made afresh for each turn: documents are written by others.
+Each step is one call of a model. Its tool calls run at once and in parallel. The next step
+gets their results inside a delimiter that is new for each turn: documents are untrusted.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from app.events import (
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
-from app.llm.turn import TurnContext, ModelChoice
+from app.llm.turn import ModelChoice, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -93,7 +93,7 @@ class Attempt:
     _call_usage: CallUsage = field(init=False)
 
     def __post_init__(self) -> None:
-        """Open the bill."""
+        """Start with nothing reported."""
         self._call_usage = CallUsage(self.target.provider.model)
 
     @property
@@ -231,7 +231,9 @@ class Attempt:
 
     def _finished(self, failure: ProviderError | None) -> Finished:
         call_usage, usage = self._call_usage, self._usage(failure)
-        cost, saved = self.ledger.cost(self.target.provider.name, call_usage.model, usage, call_usage.billed_usd)
+        cost, saved = self.ledger.cost(
+            self.target.provider.name, call_usage.model, usage, call_usage.billed_usd
+        )
         reason = self._completed.finish_reason if self._completed else FinishReason.STOP
         return Finished(reason, call_usage.model, usage, cost, saved, self._ttft_ms)
 

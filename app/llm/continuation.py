@@ -88,7 +88,9 @@ def _rest(text: str, said: str) -> str:
         raise ProviderError(FailureKind.CONTINUATION_MISMATCH, "it says the last words once more")
     gap = said[len(said.rstrip()) :]
     if gap and not text[0].isspace():
-        raise ProviderError(FailureKind.CONTINUATION_MISMATCH, "it goes on within a word that had ended")
+        raise ProviderError(
+            FailureKind.CONTINUATION_MISMATCH, "it goes on within a word that had ended"
+        )
     for space in gap:
         text = text.removeprefix(space)
     return text

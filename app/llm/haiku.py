@@ -53,7 +53,9 @@ class HaikuProvider:
     async def load(self) -> None:
         """Nothing is left to load."""
 
-    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
+    async def stream(
+        self, request: ChatRequest, call_usage: CallUsage
+    ) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
 
         `request.temperature` is not passed on: this API version refuses it.

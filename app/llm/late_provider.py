@@ -40,7 +40,9 @@ class LazyProvider:
         """Make the provider, if nobody has. Raises `ProviderError` where no file can be opened."""
         await self._made()
 
-    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
+    async def stream(
+        self, request: ChatRequest, call_usage: CallUsage
+    ) -> AsyncGenerator[ProviderEvent]:
         """As the provider's own."""
         provider = await self._made()
         async with aclosing(provider.stream(request, call_usage)) as events:

@@ -28,7 +28,7 @@ from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.special_tokens import escape_special_tokens
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import THE_REQUESTS_OWN, TurnContext, ModelChoice, RoutedCall
+from app.llm.turn import THE_REQUESTS_OWN, ModelChoice, RoutedCall, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -162,7 +162,9 @@ class LlamaScoutClient:
         if said:
             targets = [target for target in targets if target.ai == HAIKU]
         context = context or self.begin(model)
-        turn = RoutedCall(prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said)
+        turn = RoutedCall(
+            prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said
+        )
         # The last one has nobody behind it, so it may be asked once more.
         waiting = deque([*targets, *targets[-1:]])
         while waiting:
@@ -208,7 +210,9 @@ class LlamaScoutClient:
         self.ledger.turns += 1
         return TurnContext(asyncio.get_running_loop().time() + self._limits.total_s, model)
 
-    def check_room(self, least: Prompt, model: ModelChoice, max_tokens: int, toolbox: Toolbox) -> None:
+    def check_room(
+        self, least: Prompt, model: ModelChoice, max_tokens: int, toolbox: Toolbox
+    ) -> None:
         """Raises `ProviderError` where not even so much fits any model that would be asked."""
         targets, _ = self._plan(model, has_tools=bool(toolbox.tools))
         request = ChatRequest(least.messages, least.system, max_tokens, toolbox=toolbox)
@@ -273,7 +277,9 @@ class LlamaScoutClient:
             if target:
                 await target.provider.aclose()
 
-    def _call(self, turn: RoutedCall, target: ModelTarget, reason: str | None) -> AsyncGenerator[LLMEvent] | None:
+    def _call(
+        self, turn: RoutedCall, target: ModelTarget, reason: str | None
+    ) -> AsyncGenerator[LLMEvent] | None:
         """The events of one call, or None with the failure noted where none may be made."""
         request = turn.request_for(target)
         if too_long := _too_long(request, target):
@@ -311,7 +317,9 @@ class LlamaScoutClient:
         )
         return attempt.run()
 
-    def _hedged(self, turn: RoutedCall, events: AsyncGenerator[LLMEvent]) -> AsyncGenerator[LLMEvent]:
+    def _hedged(
+        self, turn: RoutedCall, events: AsyncGenerator[LLMEvent]
+    ) -> AsyncGenerator[LLMEvent]:
         """Llama's events, or Haiku's where Llama is late; one race a turn."""
         primary = turn.attempts[LLAMA]
 
@@ -338,7 +346,9 @@ class LlamaScoutClient:
         await asyncio.sleep(wait)
         return True
 
-    def _reason_after(self, turn: RoutedCall, target: ModelTarget, reason: str | None) -> str | None:
+    def _reason_after(
+        self, turn: RoutedCall, target: ModelTarget, reason: str | None
+    ) -> str | None:
         """Why the model after `target` is called; another try of the last has the reason it had."""
         if target is turn.targets[-1]:
             return reason

@@ -14,7 +14,7 @@ from app.llm.connections import current_usage, pool
 from app.llm.failures import MALFORMED_JSON, failure_from_transport
 from app.llm.openrouter_wire import Completion, request_body
 from app.llm.pieces import coalesce_deltas
-from app.llm.provider import CallUsage, ChatRequest, AwaitingUsage, KeyState, ProviderEvent
+from app.llm.provider import AwaitingUsage, CallUsage, ChatRequest, KeyState, ProviderEvent
 from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -55,7 +55,9 @@ class OpenRouterProvider:
     async def load(self) -> None:
         """Nothing is left to load."""
 
-    async def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
+    async def stream(
+        self, request: ChatRequest, call_usage: CallUsage
+    ) -> AsyncGenerator[ProviderEvent]:
         """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)
         completion = Completion(call_usage, tools_given=bool(request.toolbox.tools))

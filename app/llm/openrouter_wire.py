@@ -22,7 +22,7 @@ from app.llm.provider import (
     Tokens,
     ToolCallDelta,
 )
-from app.llm.tools import ToolCallAccumulator, Toolbox
+from app.llm.tools import Toolbox, ToolCallAccumulator
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,

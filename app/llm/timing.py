@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 
 from app.errors import FailureKind, ProviderError
 from app.events import TextDelta, ToolCall
-from app.llm.provider import CHARACTERS_PER_TOKEN, Completed, AwaitingUsage, ProviderEvent, ToolCallDelta
+from app.llm.provider import (
+    CHARACTERS_PER_TOKEN,
+    AwaitingUsage,
+    Completed,
+    ProviderEvent,
+    ToolCallDelta,
+)
 
 PROMPT_TOKENS_PER_SECOND = 10_000
 """What a model reads in a second before its first word, on the slower of the APIs' machines."""

@@ -11,7 +11,11 @@ from app.llm.provider import ToolCallDelta
 def test_pieces_of_text_that_came_together_are_passed_on_as_one() -> None:
     came = [TextDelta("Dieci "), None, TextDelta("miliardi"), ToolCallDelta(), TextDelta(".")]
 
-    assert list(coalesce_deltas(came)) == [TextDelta("Dieci miliardi"), ToolCallDelta(), TextDelta(".")]
+    assert list(coalesce_deltas(came)) == [
+        TextDelta("Dieci miliardi"),
+        ToolCallDelta(),
+        TextDelta("."),
+    ]
 
 
 def test_text_is_passed_on_before_the_failure_that_came_with_it() -> None:
