@@ -58,15 +58,15 @@ async def chat(
     kept = body.conversation_id and ConversationSession(conversations, caller, body.conversation_id)
     turn = await kept.before(turn) if kept else turn
 
-    def stream(turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
-        events = service.stream(turn, whole=whole)
+    def stream(turn: Turn, *, buffered: bool) -> AsyncGenerator[Event]:
+        events = service.stream(turn, buffered=buffered)
         return kept.keeping(turn, events) if kept else events
 
     if body.stream:
         encode = named_events(request_id=request_id, started=started)
-        return EventStream(stream(turn, whole=False), encode)
+        return EventStream(stream(turn, buffered=False), encode)
     with while_connected(request.receive):
-        fold = await AnswerFold.of(stream(turn, whole=True))
+        fold = await AnswerFold.of(stream(turn, buffered=True))
     latency_ms = (time.perf_counter() - started) * 1000
     answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
     return Response(

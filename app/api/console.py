@@ -54,7 +54,7 @@ class CallOut(BaseModel):
             model=entry.model,
             outcome=entry.outcome,
             fallback_kind=entry.reason if entry.fallback else None,
-            aside=entry.aside,
+            aside=entry.purpose != "answer",
             ttft_ms=entry.ttft_ms,
             duration_s=entry.duration_s,
             cost_usd=entry.cost_usd,
@@ -84,7 +84,7 @@ class ModelOut(BaseModel):
             key=target.circuit.key_state,
             circuit=target.circuit.state,
             retry_after_s=target.circuit.retry_after_s,
-            under_way=ledger.under_way[target.ai],
+            under_way=ledger.in_flight[target.ai],
             calls=ledger.calls(target.ai),
             median_ttft_ms=ledger.median_ttft_ms(target.ai),
         )

@@ -19,6 +19,7 @@ from app.api.strict_json import StrictJsonRoute
 from app.chat.links import without_external_links
 from app.chat.service import ChatService, Turn
 from app.events import Event, Message
+from app.llm.turn import CallOptions
 from app.wire.answer import AnswerFold
 from app.wire.openai import chunks, completion
 
@@ -63,8 +64,8 @@ async def chat_completions(
         return EventStream(events, encode)
     with while_connected(request.receive):
         fold = await AnswerFold.of(events)
-    whole = completion(fold, request_id=request_id, created=created)
-    return JSONResponse(whole, headers={"Cache-Control": "no-store"})
+    answer = completion(fold, request_id=request_id, created=created)
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 def _events(
@@ -73,7 +74,7 @@ def _events(
     groups: frozenset[str],
     service: ChatService,
 ) -> AsyncGenerator[Event]:
-    whole, said = not body.stream, body.continue_from or ""
+    buffered, prefix = not body.stream, body.continue_from or ""
     if body.model == ZANTARA:
         turn = Turn(
             conversation,
@@ -82,17 +83,19 @@ def _events(
             instructions=body.instructions(),
             toolbox=body.toolbox(),
             groups=groups,
-            continue_from=said,
+            continue_from=prefix,
         )
-        return service.stream(turn, whole=whole)
+        return service.stream(turn, buffered=buffered)
     events = service.client.stream(
         conversation,
-        "haiku" if body.model == "haiku" else "llama-scout",
-        body.most_tokens,
-        body.temperature,
+        CallOptions(
+            "haiku" if body.model == "haiku" else "llama-scout",
+            body.most_tokens,
+            body.temperature,
+            body.toolbox(),
+            buffered,
+            prefix,
+        ),
         body.instructions(),
-        body.toolbox(),
-        whole=whole,
-        said=said,
     )
-    return without_external_links(events, said)
+    return without_external_links(events, prefix)

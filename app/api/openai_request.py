@@ -17,8 +17,8 @@ from app.api.schemas import (
     says_something,
 )
 from app.events import Message, ToolResult
-from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS
 from app.llm.tools import MAX_CALLS, Toolbox
+from app.llm.turn import DEFAULT_MAX_TOKENS
 from app.media.decoder import Pictures, shown
 
 MAX_TOOLS = 128

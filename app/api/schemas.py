@@ -10,8 +10,7 @@ from app.api.files import Files, require_few
 from app.chat.service import DEFAULT_TOP_K, Turn
 from app.chat.service_tools import TOOL_NAMES, ToolName
 from app.events import Message
-from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS
-from app.llm.turn import Model
+from app.llm.turn import DEFAULT_MAX_TOKENS, ModelChoice
 from app.media.decoder import Pictures, shown
 from app.retrieval.filters import SearchFilters
 
@@ -122,7 +121,7 @@ class FiltersIn(Body):
 class TurnOptions(Body):
     """How a question is to be answered."""
 
-    model: Model = Field(
+    model: ModelChoice = Field(
         default="auto", description="Who is to answer; `auto`: Llama first, Haiku when it can't."
     )
     max_tokens: Annotated[int, Field(ge=1), AfterValidator(clamp_tokens)] = Field(

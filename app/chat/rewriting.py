@@ -86,7 +86,9 @@ class QuestionRewriter:
         """The last question by language code; empty when no model could within the limit."""
         asked = tuple(_excerpt(messages))
         if asked not in self._known:
-            reply = await self._client.ask_aside(_prompt(asked), MAX_TOKENS, self._limit_s, context)
+            reply = await self._client.call_auxiliary(
+                _prompt(asked), MAX_TOKENS, self._limit_s, context
+            )
             questions = _read(reply) if reply else {}
             if not questions:
                 return {}

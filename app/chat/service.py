@@ -16,7 +16,7 @@ from app.chat.packing import pack
 from app.chat.prompt import TOOLS, compose, free_characters, last_question
 from app.chat.rewriting import QuestionRewriter
 from app.chat.service_tools import ServiceTools, ToolName
-from app.chat.tool_loop import Limits, ToolLoop
+from app.chat.tool_loop import StepPrompt, ToolLoop
 from app.errors import AnswerUnavailable, IndexNotReady
 from app.events import (
     AiName,
@@ -32,10 +32,10 @@ from app.events import (
     Usage,
 )
 from app.llm.ledger import HAIKU, LLAMA
-from app.llm.llama_scout_client import DEFAULT_MAX_TOKENS, LlamaScoutClient
+from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import ModelChoice, TurnContext
+from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, ModelChoice, TurnContext
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC
@@ -109,19 +109,28 @@ class ChatService:
         }
         self.search_listeners: list[SearchListener] = []
 
-    def stream(self, turn: Turn, *, whole: bool = False) -> AsyncGenerator[Event]:
-        """Yield the turn's events; with `whole`, the answer only once it is complete.
+    def stream(self, turn: Turn, *, buffered: bool = False) -> AsyncGenerator[Event]:
+        """Yield the turn's events; with `buffered`, the text only once the answer is complete.
 
-        Raises, before the first event that has content, `AnswerUnavailable` when
-        nothing could answer and `ProviderError` when the model refused the content.
+        Raises:
+            AnswerUnavailable: Nothing could answer. Before the first event with content only.
+            ProviderError: The conversation itself is at fault. Before the same.
         """
-        return without_external_links(self._events(turn, whole=whole), turn.continue_from)
+        options = CallOptions(
+            turn.model,
+            turn.max_tokens,
+            turn.temperature,
+            turn.toolbox,
+            buffered,
+            turn.continue_from,
+        )
+        return without_external_links(self._events(turn, options), turn.continue_from)
 
-    async def _events(self, turn: Turn, *, whole: bool) -> AsyncGenerator[Event]:
+    async def _events(self, turn: Turn, options: CallOptions) -> AsyncGenerator[Event]:
         started = time.perf_counter()
         # Before the search, which may have a model rewrite the question.
         least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
-        self.client.check_room(least, turn.model, turn.max_tokens, turn.toolbox)
+        self.client.check_room(least, options)
         context = self.client.begin(turn.model)
         found, degraded = await self._search(turn, context)
         search = Search(time.perf_counter() - started, len(found.passages), degraded)
@@ -130,7 +139,11 @@ class ChatService:
         yield Retrieved(found.passages, degraded)
         sections = await self._knowledge_base.sections(found.passages)
         loop = self._tool_loop(turn, found, context) if turn.service_tools else None
-        events = self._answer(turn, found, sections, loop, context, whole=whole)
+        prompts = self._prompts(turn, found, sections, loop)
+        if loop:
+            events = loop.run(prompts, options, may_quote=self._may_quote(found))
+        else:
+            events = self.client.route(prompts(()), options, context)
         try:
             async with aclosing(events):
                 async for event in events:
@@ -141,36 +154,20 @@ class ChatService:
             for extract in self._extract(found, error):
                 yield loop.quoting(extract) if loop else extract
 
-    def _answer(
+    def _prompts(
         self,
         turn: Turn,
         found: SearchResult,
         sections: Mapping[int, Section],
         loop: ToolLoop | None,
-        context: TurnContext,
-        *,
-        whole: bool,
-    ) -> AsyncGenerator[Event]:
+    ) -> StepPrompt:
         rules = loop.rules if loop else TOOLS if turn.toolbox.tools else None
 
         def prompt_for(since: Sequence[Message]) -> PromptFor:
-            grown = replace(turn, messages=(*turn.messages, *since))
-            return partial(self._prompt, grown, found.passages, sections, rules)
+            extended = replace(turn, messages=(*turn.messages, *since))
+            return partial(self._prompt, extended, found.passages, sections, rules)
 
-        limits = Limits(turn.model, turn.max_tokens, turn.temperature)
-        if loop:
-            may_quote = self._may_quote(found)
-            return loop.run(prompt_for, limits, whole=whole, may_quote=may_quote)
-        return self.client.route(
-            prompt_for(()),
-            turn.model,
-            turn.max_tokens,
-            turn.temperature,
-            turn.toolbox,
-            whole=whole,
-            context=context,
-            said=turn.continue_from,
-        )
+        return prompt_for
 
     def _tool_loop(self, turn: Turn, found: SearchResult, context: TurnContext) -> ToolLoop:
         filters = turn.filters or SearchFilters()

@@ -8,10 +8,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
-from msgspec.structs import replace
+from msgspec.structs import replace as replace_fields
 
 from app.chat.service_tools import ServiceTools, ToolFailed
 from app.chat.spending import Spent
@@ -33,7 +33,7 @@ from app.events import (
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import PromptFor
 from app.llm.tools import Toolbox
-from app.llm.turn import ModelChoice, TurnContext
+from app.llm.turn import CallOptions, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -46,15 +46,6 @@ StepPrompt = Callable[[Sequence[Message]], PromptFor]
 """Makes the prompt of a step from what was called and returned since the question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the caller asked of the model, for every step."""
-
-    model: ModelChoice
-    max_tokens: int
-    temperature: float | None
-
-
 @dataclass(slots=True)
 class _Step:
     text: str = ""
@@ -63,7 +54,7 @@ class _Step:
 
 
 class ToolLoop:
-    """One turn, with the passages that it has already. `spent` and `said` add up its steps."""
+    """One turn, with the passages that it has. `spent` and `emitted_text` add up its steps."""
 
     def __init__(
         self,
@@ -73,7 +64,7 @@ class ToolLoop:
         context: TurnContext,
     ) -> None:
         self.spent = Spent()
-        self.said = ""
+        self.emitted_text = ""
         self._client = client
         self._tools = tools
         self._results = ToolResults(passages)
@@ -86,46 +77,43 @@ class ToolLoop:
         return self._results.rules
 
     async def run(
-        self, prompt_for: StepPrompt, limits: Limits, *, whole: bool, may_quote: bool
+        self, prompt_for: StepPrompt, options: CallOptions, *, may_quote: bool
     ) -> AsyncGenerator[LLMEvent | ToolRan]:
-        """The turn's events, as those of one call. Raises as `LlamaScoutClient.route` does.
+        """Yield the turn's events, as those of one call.
 
-        Where a later step gets no answer: `AnswerUnavailable` too if the service `may_quote`
-        instead, and with `whole`; else the stream ends in `Failed`.
+        Where a later step gets no answer, the stream ends in `Failed`, unless the answer is
+        buffered, or the service `may_quote` passages instead.
+
+        Raises:
+            AnswerUnavailable: As `LlamaScoutClient.route` does.
+            ProviderError: As `LlamaScoutClient.route` does.
         """
         try:
-            async with aclosing(self._steps(prompt_for, limits, whole=whole)) as events:
+            async with aclosing(self._steps(prompt_for, options)) as events:
                 async for event in events:
                     yield event
         except (AnswerUnavailable, ProviderError) as error:
             quoted = may_quote and isinstance(error, AnswerUnavailable)
-            if not self.spent.calls or whole or quoted:
+            if not self.spent.calls or options.buffered or quoted:
                 raise
-            yield Failed(_kind(error), str(error), self.said)
+            yield Failed(_kind(error), str(error), self.emitted_text)
 
     async def _steps(
-        self, prompt_for: StepPrompt, limits: Limits, *, whole: bool
+        self, prompt_for: StepPrompt, options: CallOptions
     ) -> AsyncGenerator[LLMEvent | ToolRan]:
         since: list[Message] = []
         for n in range(1, MAX_STEPS + 1):
             toolbox = Toolbox(self._tools.definitions, "none" if n == MAX_STEPS else "auto")
             step = _Step()
-            events = self._client.route(
-                prompt_for(since),
-                limits.model,
-                limits.max_tokens,
-                limits.temperature,
-                toolbox,
-                whole=whole,
-                context=self._context,
-            )
+            call_options = replace(options, toolbox=toolbox, prefix="")
+            events = self._client.route(prompt_for(since), call_options, self._context)
             async with aclosing(events):
                 async for event in events:
                     if shown := self._shown(event, step):
                         yield shown
             if step.finished is None:
                 return  # it broke off, as the last event said
-            self.said = joined(self.said, step.text)
+            self.emitted_text = join_paragraphs(self.emitted_text, step.text)
             self.spent.add(step.finished)
             if not step.calls or n == MAX_STEPS:
                 yield self._end(step.finished, cut_short=bool(step.calls))
@@ -142,7 +130,7 @@ class ToolLoop:
         """An event of the answer without a model, after what the steps said and cost."""
         match event:
             case TextDelta():
-                return TextDelta(f"\n\n{event.text}") if self.said else event
+                return TextDelta(f"\n\n{event.text}") if self.emitted_text else event
             case Finished():
                 self.spent.add(event)
                 return self.spent.summed(event)
@@ -156,7 +144,7 @@ class ToolLoop:
                 self._route = event
                 return None if same else event
             case TextDelta():
-                between = "\n\n" if self.said and not step.text else ""
+                between = "\n\n" if self.emitted_text and not step.text else ""
                 step.text += event.text
                 return TextDelta(between + event.text)
             case ToolCall():
@@ -164,18 +152,20 @@ class ToolLoop:
             case Finished():
                 step.finished = event
             case Failed():
-                return replace(
-                    event, partial_text=joined(self.said, event.partial_text), resumable=False
+                return replace_fields(
+                    event,
+                    partial_text=join_paragraphs(self.emitted_text, event.partial_text),
+                    resumable=False,
                 )
         return None
 
     def _end(self, last: Finished, *, cut_short: bool) -> Finished:
-        if not self.said:
+        if not self.emitted_text:
             assert self._route is not None, "a call that finished chose a route first"
             empty = ProviderError(FailureKind.EMPTY, "called tools to the last step")
             raise AnswerUnavailable("the model gave no answer", {self._route.ai_used: empty})
         reason = FinishReason.STOP if cut_short else last.finish_reason
-        return replace(self.spent.summed(last), finish_reason=reason)
+        return replace_fields(self.spent.summed(last), finish_reason=reason)
 
     async def _carried_out(self, calls: Sequence[ToolCall]) -> list[Ended]:
         started = time.perf_counter()
@@ -210,6 +200,6 @@ def _kind(error: AnswerUnavailable | ProviderError) -> str:
     return next((failure.kind for failure in reversed(error.failures.values())), "unavailable")
 
 
-def joined(said: str, text: str) -> str:
-    """What was said in two steps."""
-    return "\n\n".join(filter(None, [said, text]))
+def join_paragraphs(emitted: str, text: str) -> str:
+    """Return the text of two steps, as paragraphs."""
+    return "\n\n".join(filter(None, [emitted, text]))

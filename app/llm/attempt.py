@@ -14,7 +14,7 @@ from app.llm.budget import Reservation
 from app.llm.circuit import Circuit, Permit
 from app.llm.circuit_gate import CircuitState
 from app.llm.continuation import joined
-from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger
+from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger, Purpose
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
     CallUsage,
@@ -68,8 +68,7 @@ class Attempt:
     """A call about to be made; `run` makes it, once.
 
     `reason` is why this target and not the first choice; `deadline` is in the
-    loop's time; with `whole` no text is yielded before all of it is there. What
-    is asked `aside` is no answer to a caller.
+    loop's time; with `buffered` no text is yielded before all of it is there.
     """
 
     target: ModelTarget
@@ -79,8 +78,8 @@ class Attempt:
     limits: TimeLimits
     deadline: float
     reason: str | None = None
-    whole: bool = False
-    aside: bool = False
+    buffered: bool = False
+    purpose: Purpose = "answer"
     hedge_lost: bool = False
     """Given up for another model's, which began later and spoke first."""
     on_failure: Callable[[ProviderError], None] = lambda _: None
@@ -107,11 +106,11 @@ class Attempt:
         Raises `ProviderError`.
         """
         reserved = self._reserve()
-        if self.target.ai == LLAMA and not self.aside:
+        if self.target.ai == LLAMA and self.purpose == "answer":
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.target.provider.model)
         clock = asyncio.get_running_loop().time
         self._started = clock()
-        self.ledger.under_way[self.target.ai] += 1
+        self.ledger.call_started(self.target.ai)
         held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
         left = False
@@ -123,7 +122,7 @@ class Attempt:
                     if self._ttft_ms is None and not isinstance(content, Completed):
                         self._ttft_ms = (clock() - self._started) * 1000
                     for event in self._told(content):
-                        if not self.whole or isinstance(event, RouteChosen):
+                        if not self.buffered or isinstance(event, RouteChosen):
                             yield event
                         else:
                             held_back.append(event)
@@ -137,7 +136,7 @@ class Attempt:
             left = True
             raise
         finally:
-            self.ledger.under_way[self.target.ai] -= 1
+            self.ledger.call_ended(self.target.ai)
             finished = self._record_outcome(failure, left=left)
             reserved.record_cost(finished.cost_usd)
         for event in held_back:
@@ -201,7 +200,7 @@ class Attempt:
             outcome = SUCCESS
             slow_ms = self.limits.first_content_s * 1000 * SLOW_FRACTION
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
-            _log_success(self.target.ai, finished, aside=self.aside)
+            _log_success(self.target.ai, finished, purpose=self.purpose)
         else:
             outcome = CANCELLED if left else CRASHED
             if self.hedge_lost:
@@ -223,7 +222,7 @@ class Attempt:
                 saved_usd=finished.saved_usd if outcome == SUCCESS else None,
                 ttft_ms=self._ttft_ms,
                 reason=self.reason,
-                aside=self.aside,
+                purpose=self.purpose,
                 lost_requests=self._call_usage.lost_requests,
             )
         )
@@ -255,7 +254,7 @@ class Attempt:
         return Usage(read, written, estimated=True)
 
 
-def _log_success(ai: str, finished: Finished, *, aside: bool) -> None:
+def _log_success(ai: str, finished: Finished, *, purpose: Purpose) -> None:
     fields = {
         "model": finished.model,
         "input_tokens": finished.usage.input_tokens,
@@ -263,7 +262,7 @@ def _log_success(ai: str, finished: Finished, *, aside: bool) -> None:
         "ttft_ms": finished.ttft_ms and round(finished.ttft_ms, 1),
         "cost_usd": finished.cost_usd,
     }
-    if aside:
+    if purpose == "rewrite":
         logger.info("the question was rewritten for the search", ai=ai, **fields)
         return
     if ai == HAIKU:

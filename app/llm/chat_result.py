@@ -1,7 +1,8 @@
-"""A whole answer, as the fold of the router's events."""
+"""A complete answer, made from the router's events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from app.events import (
     AiName,
@@ -17,7 +18,7 @@ from app.events import (
 
 @dataclass(frozen=True, slots=True)
 class ChatResult:
-    """A whole answer. Costs are US dollars, None when unknown."""
+    """A complete answer. Costs are US dollars, None when unknown."""
 
     text: str
     ai_used: AiName
@@ -31,21 +32,21 @@ class ChatResult:
     ttft_ms: float | None
     tool_calls: list[ToolCall] = field(default_factory=list)
 
-
-def fold(events: Sequence[LLMEvent]) -> ChatResult:
-    """The whole answer that a finished stream of events tells."""
-    route = [event for event in events if isinstance(event, RouteChosen)][-1]
-    finished = next(event for event in events if isinstance(event, Finished))
-    return ChatResult(
-        text="".join(event.text for event in events if isinstance(event, TextDelta)),
-        ai_used=route.ai_used,
-        model=finished.model,
-        provider=route.provider,
-        fallback_reason=route.fallback_reason,
-        finish_reason=finished.finish_reason,
-        usage=finished.usage,
-        cost_usd=finished.cost_usd,
-        saved_usd=finished.saved_usd,
-        ttft_ms=finished.ttft_ms,
-        tool_calls=[event for event in events if isinstance(event, ToolCall)],
-    )
+    @classmethod
+    def from_events(cls, events: Sequence[LLMEvent]) -> Self:
+        """Return the answer that a finished stream of events makes."""
+        route = [event for event in events if isinstance(event, RouteChosen)][-1]
+        finished = next(event for event in events if isinstance(event, Finished))
+        return cls(
+            text="".join(event.text for event in events if isinstance(event, TextDelta)),
+            ai_used=route.ai_used,
+            model=finished.model,
+            provider=route.provider,
+            fallback_reason=route.fallback_reason,
+            finish_reason=finished.finish_reason,
+            usage=finished.usage,
+            cost_usd=finished.cost_usd,
+            saved_usd=finished.saved_usd,
+            ttft_ms=finished.ttft_ms,
+            tool_calls=[event for event in events if isinstance(event, ToolCall)],
+        )

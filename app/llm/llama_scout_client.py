@@ -1,16 +1,14 @@
 """The router: Llama 4 Scout first, Claude Haiku 4.5 when it cannot.
 
-Before the first content a failed call is replaced and the caller never knows,
-but for the reason in `RouteChosen`. After it Haiku goes on from the words that
-were said (docs/adr/003); where that cannot be, the answer ends in one `Failed`.
+Before the first content a failed call is replaced, and only the reason in `RouteChosen`
+shows it. After it Haiku continues the emitted text (docs/adr/003); where it cannot, the
+answer ends in one `Failed`.
 """
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -19,8 +17,8 @@ from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent, Message, TextDelta
 from app.llm.attempt import Attempt, ModelTarget
 from app.llm.budget import caller_name
-from app.llm.chat_result import ChatResult, fold
-from app.llm.circuit import Circuit
+from app.llm.chat_result import ChatResult
+from app.llm.circuit import Circuit, Permit
 from app.llm.hedge import hedged
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
@@ -28,15 +26,14 @@ from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
 from app.llm.special_tokens import escape_special_tokens
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import THE_REQUESTS_OWN, ModelChoice, RoutedCall, TurnContext
+from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, ModelChoice, RoutedCall, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
 
 KEY_RECHECK_S = 30.0
-DEFAULT_MAX_TOKENS = 2048
 HEDGED = "hedged"
-KEPT_FOR_THE_NEXT = 1 / 3
-"""The part of the total limit that a model leaves to the one behind it."""
+RESERVED_FOR_THE_NEXT = 1 / 3
+"""The part of the total limit that is reserved for the model after this one."""
 
 _PASSING = {
     FailureKind.OVERLOADED,
@@ -50,7 +47,7 @@ _BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
 
 class LlamaScoutClient:
-    """Routes a conversation to a model. Either target may be missing."""
+    """Route a conversation to a model. Either model may be missing."""
 
     def __init__(
         self,
@@ -85,7 +82,7 @@ class LlamaScoutClient:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The guide's four figures, since the start of the process."""
+        """The guide's four metrics, since the start of the process."""
         succeeded = self.ledger.outcomes[LLAMA, SUCCESS]
         left = self.ledger.outcomes[LLAMA, CANCELLED]
         return {
@@ -96,7 +93,7 @@ class LlamaScoutClient:
         }
 
     def is_available(self) -> bool:
-        """Whether any model could be asked now, as far as is known of the keys."""
+        """Whether any model could be called now, by what is known of the keys."""
         return any(target.circuit.key_state not in _BAD_KEY for target in self._usable())
 
     async def chat_async(
@@ -108,155 +105,124 @@ class LlamaScoutClient:
         system: str | None = None,
         toolbox: Toolbox = NO_TOOLS,
     ) -> ChatResult:
-        """Answer whole: the fold of `stream`, which may start over on Haiku at any moment.
+        """Return the complete answer; until then any failure may move it to Haiku.
 
-        Raises `AnswerUnavailable` when no model answered, `ProviderError` when
-        the fault is the conversation's own: refused, too long, not understood.
+        Raises:
+            AnswerUnavailable: No model answered.
+            ProviderError: The conversation itself is refused, too long or malformed.
         """
-        stream = self.stream(messages, model, max_tokens, temperature, system, toolbox, whole=True)
-        async with aclosing(stream):
-            return fold([event async for event in stream])
+        options = CallOptions(model, max_tokens, temperature, toolbox, buffered=True)
+        async with aclosing(self.stream(messages, options, system)) as stream:
+            return ChatResult.from_events([event async for event in stream])
 
     def stream(
         self,
         messages: Sequence[Message],
-        model: ModelChoice = "llama-scout",
-        max_tokens: int = DEFAULT_MAX_TOKENS,
-        temperature: float | None = None,
+        options: CallOptions = CallOptions(),  # noqa: B008 - frozen
         system: str | None = None,
-        toolbox: Toolbox = NO_TOOLS,
-        *,
-        whole: bool = False,
-        said: str = "",
     ) -> AsyncGenerator[LLMEvent]:
-        """Yield the answer as it comes; with `whole`, its text only once it is complete.
-
-        Takes `said` and raises as `route` does.
-        """
+        """Yield the answer's events as they come. Raises as `route` does."""
         prompt = Prompt(messages, system)
-        return self.route(
-            lambda *_: prompt, model, max_tokens, temperature, toolbox, whole=whole, said=said
-        )
+        return self.route(lambda *_: prompt, options)
 
     async def route(
-        self,
-        prompt_for: PromptFor,
-        model: ModelChoice,
-        max_tokens: int,
-        temperature: float | None,
-        toolbox: Toolbox = NO_TOOLS,
-        *,
-        whole: bool,
-        context: TurnContext | None = None,
-        said: str = "",
+        self, prompt_for: PromptFor, options: CallOptions, context: TurnContext | None = None
     ) -> AsyncGenerator[LLMEvent]:
-        """As `stream`, with a prompt made for whichever model is about to read it.
+        """Yield the answer's events, from the first model that can answer.
 
-        `context` is the turn that this answers; without it one begins. `said` is the beginning
-        of the answer, where the caller has it already: Haiku goes on from it.
+        Args:
+            prompt_for: Makes the prompt for the model that is about to read it.
+            options: How to answer; an answer with a `prefix` is continued by Haiku alone.
+            context: The turn that this answers; without it a turn starts.
 
-        Raises, before the first event only, `AnswerUnavailable` when no model
-        answered and `ProviderError` when the fault is the conversation's own.
+        Raises:
+            AnswerUnavailable: No model answered. Before the first event only.
+            ProviderError: The conversation itself is at fault. Before the first event only.
         """
-        targets, reason = self._plan("haiku" if said else model, has_tools=bool(toolbox.tools))
-        if said:
-            targets = [target for target in targets if target.ai == HAIKU]
-        context = context or self.begin(model)
-        turn = RoutedCall(
-            prompt_for, max_tokens, temperature, toolbox, targets, context, whole, said
-        )
-        # The last one has nobody behind it, so it may be asked once more.
-        waiting = deque([*targets, *targets[-1:]])
-        while waiting:
-            target = waiting.popleft()
-            if target.ai in turn.failures and not await self._worth_another_try(turn, target):
-                break
-            if target.ai == HAIKU and LLAMA in turn.failures and HAIKU not in turn.failures:
-                self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
-                logger.warning("   Falling back to Haiku 4.5...", reason=reason)
-            events = self._call(turn, target, reason)
+        call = self._routed(prompt_for, options, context or self.begin(options.model))
+        while (target := await self._next_target(call)) is not None:
+            events = self._events(call, target)
             if events is None:
-                reason = self._reason_after(turn, target, reason)
+                call.reason = _reason_after(call, target)
                 continue
-            if target.ai == LLAMA and self._hedge_after_s and self.haiku in targets:
-                events = self._hedged(turn, events)
-            said_before = turn.said
+            emitted_before = call.emitted_text
             try:
                 async with aclosing(events) as answer:
                     async for event in answer:
                         if isinstance(event, TextDelta):
-                            turn.said += event.text
+                            call.emitted_text += event.text
                         yield event
             except ProviderError as error:
-                turn.spoke_last = turn.said != said_before
-                reason = self._reason_after(turn, target, reason)
-                broke_off = turn.said != said
-                if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
+                call.spoke_last = call.emitted_text != emitted_before
+                if not self._may_go_on(call, target, error):
                     break
-                if target.ai == LLAMA and turn.hedge_lost(LLAMA) and not turn.said:
-                    # It was well, and given up for a Haiku that then failed.
-                    waiting.appendleft(target)
             else:
-                if target.ai == LLAMA and turn.hedge_lost(LLAMA):
-                    self.ledger.fallback_kinds[HEDGED] += 1
-                elif target.ai == LLAMA and LLAMA in turn.failures:  # its hedge answered
-                    self.ledger.fallback_kinds[turn.failures[LLAMA].kind] += 1
+                self._count_hedge(call, target)
                 return
-        self.ledger.unanswered += not turn.is_refused
-        yield turn.end()
+        if not call.is_refused:
+            self.ledger.turn_unanswered()
+        yield call.end()
 
     def begin(self, model: ModelChoice) -> TurnContext:
-        """Begin a turn, with the total limit for all its calls; it is counted."""
-        self.ledger.turns += 1
+        """Start and count a turn, with the total limit for all its calls."""
+        self.ledger.turn_started()
         return TurnContext(asyncio.get_running_loop().time() + self._limits.total_s, model)
 
-    def check_room(
-        self, least: Prompt, model: ModelChoice, max_tokens: int, toolbox: Toolbox
-    ) -> None:
-        """Raises `ProviderError` where not even so much fits any model that would be asked."""
-        targets, _ = self._plan(model, has_tools=bool(toolbox.tools))
-        request = ChatRequest(least.messages, least.system, max_tokens, toolbox=toolbox)
+    def check_room(self, least: Prompt, options: CallOptions) -> None:
+        """Check that the shortest form of the prompt fits a model that would be called.
+
+        Raises:
+            ProviderError: It fits none of them.
+        """
+        targets, _ = self._plan(options.model, has_tools=bool(options.toolbox.tools))
+        request = ChatRequest(
+            least.messages, least.system, options.max_tokens, toolbox=options.toolbox
+        )
         refusals = [_too_long(request, target) for target in targets]
         if refusals and (refusal := refusals[-1]) and all(refusals):
             raise refusal
 
-    async def ask_aside(
+    async def call_auxiliary(
         self, prompt: Prompt, max_tokens: int, limit_s: float, context: TurnContext
     ) -> str | None:
-        """A short answer for the service's own use, of the turn's first model not left alone.
+        """Return a short answer for the service's own use, without a fallback.
 
-        Costed like any call. None when it failed or took longer than `limit_s`
-        seconds: nobody stands behind it. Who said nothing is noted in `context`.
+        The turn's first model with a closed circuit is called, and costed like any call.
+        A failure without text is noted in `context`.
+
+        Returns:
+            The text; None when the call failed or took longer than `limit_s` seconds.
         """
         permits = (
             (target, target.circuit.try_acquire(caller_name()))
             for target in self._plan(context.model, has_tools=False)[0]
         )
-        target, permit = next(((s, p) for s, p in permits if p), (None, None))
+        target, permit = next(((t, p) for t, p in permits if p), (None, None))
         if target is None or permit is None:
             return None
-        asked = escape_special_tokens(prompt)
-        request = ChatRequest(asked.messages, asked.system, max_tokens, temperature=0.0)
-        # The limit is the attempt's own, so that a model that hangs has failed, and its
-        # circuit knows of it.
-        deadline = asyncio.get_running_loop().time() + limit_s
+        escaped = escape_special_tokens(prompt)
+        request = ChatRequest(escaped.messages, escaped.system, max_tokens, temperature=0.0)
+        # The limit is the attempt's own, so that the circuit counts a model that hangs as failed.
         attempt = Attempt(
-            target, request, permit, self.ledger, self._limits, deadline, whole=True, aside=True
+            target,
+            request,
+            permit,
+            self.ledger,
+            self._limits,
+            deadline=asyncio.get_running_loop().time() + limit_s,
+            buffered=True,
+            purpose="rewrite",
         )
         try:
             async with aclosing(attempt.run()) as events:
-                texts = [event.text async for event in events if isinstance(event, TextDelta)]
+                return "".join([e.text async for e in events if isinstance(e, TextDelta)])
         except ProviderError as error:
-            of_the_request = THE_REQUESTS_OWN | {FailureKind.CONTENT_FILTER}
-            if error.kind.is_timeout and not attempt.spoke:
-                context.waited_s[target.ai] = limit_s
-            elif not attempt.spoke and error.kind not in of_the_request:
-                context.failed[target.ai] = error
+            if not attempt.spoke:
+                context.note_failure(target.ai, error, limit_s)
             return None
-        return "".join(texts)
 
     async def watch_keys(self) -> None:
-        """Ask whether the keys work, and again for ever of those that are not known to."""
+        """Check the keys, and check those again that are not known to be valid; never returns."""
         asked = [target for target in (self.llama, self.haiku) if target]
         while True:
             # Both at once: the first check of Haiku's also loads its SDK.
@@ -277,89 +243,130 @@ class LlamaScoutClient:
             if target:
                 await target.provider.aclose()
 
-    def _call(
-        self, turn: RoutedCall, target: ModelTarget, reason: str | None
-    ) -> AsyncGenerator[LLMEvent] | None:
-        """The events of one call, or None with the failure noted where none may be made."""
-        request = turn.request_for(target)
-        if too_long := _too_long(request, target):
-            turn.failures[target.ai] = too_long
+    def _routed(
+        self, prompt_for: PromptFor, options: CallOptions, context: TurnContext
+    ) -> RoutedCall:
+        model: ModelChoice = "haiku" if options.prefix else options.model
+        targets, reason = self._plan(model, has_tools=bool(options.toolbox.tools))
+        if options.prefix:
+            targets = [target for target in targets if target.ai == HAIKU]
+        return RoutedCall(prompt_for, options, context, targets, reason)
+
+    async def _next_target(self, call: RoutedCall) -> ModelTarget | None:
+        """Return the model to call next, None when none is left; wait before another try."""
+        if not call.waiting:
             return None
-        has_another = target is not turn.targets[-1]
-        if has_another and (failed := turn.context.failed.get(target.ai)):
-            turn.failures[target.ai] = failed
+        target = call.waiting.popleft()
+        if target.ai in call.failures and not await self._worth_another_try(call, target):
             return None
-        permit = target.circuit.try_acquire(caller_name())
+        if target.ai == HAIKU and LLAMA in call.failures and HAIKU not in call.failures:
+            self.ledger.fell_back(call.failures[LLAMA].kind)
+            logger.warning("   Falling back to Haiku 4.5...", reason=call.reason)
+        return target
+
+    def _may_go_on(self, call: RoutedCall, target: ModelTarget, error: ProviderError) -> bool:
+        """Whether another model may be called after `error`."""
+        call.reason = _reason_after(call, target)
+        broke_off = call.emitted_text != call.options.prefix
+        if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
+            return False
+        if target.ai == LLAMA and call.hedge_lost(LLAMA) and not call.emitted_text:
+            # Llama was healthy, and was closed for a Haiku that then failed.
+            call.waiting.appendleft(target)
+        return True
+
+    def _count_hedge(self, call: RoutedCall, target: ModelTarget) -> None:
+        """Count the fallback of an answer that Llama's hedge gave."""
+        if target.ai != LLAMA:
+            return
+        if call.hedge_lost(LLAMA):
+            self.ledger.fell_back(HEDGED)
+        elif LLAMA in call.failures:
+            self.ledger.fell_back(call.failures[LLAMA].kind)
+
+    def _events(self, call: RoutedCall, target: ModelTarget) -> AsyncGenerator[LLMEvent] | None:
+        """Return the events of one call, hedged where that is set; None where none is made."""
+        attempt = self._attempt(call, target, call.reason)
+        if attempt is None:
+            return None
+        if target.ai == LLAMA and self._hedge_after_s and self.haiku in call.targets:
+            return self._hedged(call, attempt)
+        return attempt.run()
+
+    def _attempt(self, call: RoutedCall, target: ModelTarget, reason: str | None) -> Attempt | None:
+        """Return the next call of `target`, or None with the failure noted where none is made."""
+        request = call.request_for(target)
+        permit = self._permit(call, target, request)
         if permit is None:
-            turn.failures[target.ai] = ProviderError(
-                FailureKind.CIRCUIT_OPEN,
-                f"{target.provider.name} is left alone after failures",
-                retry_after_s=target.circuit.retry_after_s_for(caller_name()) or None,
-            )
             return None
-        kept = self._limits.total_s * KEPT_FOR_THE_NEXT if has_another else 0.0
-        waited_s = turn.context.waited_s.get(target.ai, 0.0) if has_another else 0.0
         limits = self._limits.for_prompt(request.characters)
-        if waited_s:
-            left_s = max(0.0, limits.first_content_s - waited_s)
-            limits = replace(limits, first_content_s=left_s)
-        turn.asked_at.setdefault(target.ai, []).append(asyncio.get_running_loop().time())
-        attempt = turn.attempts[target.ai] = Attempt(
+        reserved_s = 0.0
+        if call.has_another(target):
+            reserved_s = self._limits.total_s * RESERVED_FOR_THE_NEXT
+            limits = limits.after_waiting(call.context.waited_s.get(target.ai, 0.0))
+        called_at = asyncio.get_running_loop().time()
+        call.called_at.setdefault(target.ai, []).append(called_at)
+        attempt = call.attempts[target.ai] = Attempt(
             target,
             request,
             permit,
             self.ledger,
             limits,
-            turn.context.deadline - kept,
+            call.context.deadline - reserved_s,
             reason,
-            turn.whole,
-            on_failure=partial(turn.failures.__setitem__, target.ai),
+            call.options.buffered,
+            on_failure=partial(call.failures.__setitem__, target.ai),
         )
-        return attempt.run()
+        return attempt
 
-    def _hedged(
-        self, turn: RoutedCall, events: AsyncGenerator[LLMEvent]
-    ) -> AsyncGenerator[LLMEvent]:
-        """Llama's events, or Haiku's where Llama is late; one race a turn."""
-        primary = turn.attempts[LLAMA]
+    def _permit(self, call: RoutedCall, target: ModelTarget, request: ChatRequest) -> Permit | None:
+        """Return the permit for a call, or None with the reason in `call.failures`."""
+        failure = _too_long(request, target)
+        if failure is None and call.has_another(target):
+            failure = call.context.failed.get(target.ai)
+        permit = None if failure else target.circuit.try_acquire(caller_name())
+        if permit is None:
+            call.failures[target.ai] = failure or ProviderError(
+                FailureKind.CIRCUIT_OPEN,
+                f"{target.provider.name} is left alone after failures",
+                retry_after_s=target.circuit.retry_after_s_for(caller_name()) or None,
+            )
+        return permit
+
+    def _hedged(self, call: RoutedCall, primary: Attempt) -> AsyncGenerator[LLMEvent]:
+        """Return Llama's events, or Haiku's where Llama is late; one race a turn."""
 
         def backup() -> AsyncGenerator[LLMEvent] | None:
-            assert self.haiku is not None, "only hedged where Haiku is there"
-            return None if HAIKU in turn.failures else self._call(turn, self.haiku, HEDGED)
+            assert self.haiku is not None, "only hedged where Haiku is configured"
+            if HAIKU in call.failures:
+                return None
+            attempt = self._attempt(call, self.haiku, HEDGED)
+            return attempt.run() if attempt else None
 
         def hedge_lost() -> None:
-            primary.hedge_lost = LLAMA not in turn.failures
+            primary.hedge_lost = LLAMA not in call.failures
 
-        return hedged(events, backup, self._hedge_after_s, hedge_lost)
+        return hedged(primary.run(), backup, self._hedge_after_s, hedge_lost)
 
-    async def _worth_another_try(self, turn: RoutedCall, target: ModelTarget) -> bool:
+    async def _worth_another_try(self, call: RoutedCall, target: ModelTarget) -> bool:
         """Wait for, and allow, a second call where the failure passes within the limit."""
-        failure, asked_at = turn.failures[target.ai], turn.asked_at.get(target.ai, [])
-        if turn.spoke_last or failure.kind not in _PASSING or len(asked_at) != 1:
+        failure, called_at = call.failures[target.ai], call.called_at.get(target.ai, [])
+        if call.spoke_last or failure.kind not in _PASSING or len(called_at) != 1:
             return False
         jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
         circuit_s = target.circuit.retry_after_s_for(caller_name())
         wait = max(circuit_s, failure.retry_after_s or 0.0) + jitter
         now = asyncio.get_running_loop().time()
-        if now + wait > min(asked_at[0] + self._limits.first_content_s, turn.context.deadline):
+        if now + wait > min(called_at[0] + self._limits.first_content_s, call.context.deadline):
             return False
         await asyncio.sleep(wait)
         return True
-
-    def _reason_after(
-        self, turn: RoutedCall, target: ModelTarget, reason: str | None
-    ) -> str | None:
-        """Why the model after `target` is called; another try of the last has the reason it had."""
-        if target is turn.targets[-1]:
-            return reason
-        # Where the target itself did not fail, its hedge had won, and broke off.
-        return turn.failures[target.ai].kind if target.ai in turn.failures else HEDGED
 
     def _usable(self) -> list[ModelTarget]:
         return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]
 
     def _plan(self, model: ModelChoice, *, has_tools: bool) -> tuple[list[ModelTarget], str | None]:
-        """The targets to try, in order, and why the first is not the one asked for."""
+        """Return the models to try, in order, and why the first is not the requested one."""
         usable = self._usable()
         if model == "haiku":
             if self.haiku:
@@ -372,6 +379,14 @@ class LlamaScoutClient:
         if has_tools and self.haiku:
             return [self.haiku], "tool_calling"
         return usable, None
+
+
+def _reason_after(call: RoutedCall, target: ModelTarget) -> str | None:
+    """Return why the model after `target` is called; another try of the last keeps its reason."""
+    if not call.has_another(target):
+        return call.reason
+    # Where the target itself did not fail, its hedge won and then broke off.
+    return call.failures[target.ai].kind if target.ai in call.failures else HEDGED
 
 
 def _too_long(request: ChatRequest, target: ModelTarget) -> ProviderError | None:

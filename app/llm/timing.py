@@ -31,6 +31,10 @@ class TimeLimits:
         reading_s = characters / CHARACTERS_PER_TOKEN / PROMPT_TOKENS_PER_SECOND
         return replace(self, first_content_s=self.first_content_s + reading_s)
 
+    def after_waiting(self, seconds: float) -> "TimeLimits":
+        """The limits once `seconds` of the wait for the first content are used."""
+        return replace(self, first_content_s=max(0.0, self.first_content_s - seconds))
+
 
 async def timed(
     stream: AsyncGenerator[ProviderEvent],

@@ -134,7 +134,7 @@ class ServiceCollector(Collector):
             "Model calls that rewrote a question for the search, by how they ended.",
             labels=["ai", "outcome"],
         )
-        for (ai, outcome), count in list(ledger.asides.items()):
+        for (ai, outcome), count in list(ledger.auxiliary_outcomes.items()):
             asides.add_metric([ai, outcome], count)
         yield asides
         lost = CounterMetricFamily(

@@ -171,7 +171,7 @@ async def test_a_call_whose_connection_never_came_about_costs_nothing(
 
     async def begins(wire: Wire) -> None:
         await wire.head()
-        while not client.ledger.under_way["haiku"]:
+        while not client.ledger.in_flight["haiku"]:
             await wire.chunk(b": OPENROUTER PROCESSING\n\n")
         for event in (llama_chunk("Ciao."), llama_chunk(finish="stop"), llama_usage()):
             await wire.event(event)

@@ -776,14 +776,16 @@ async def test_no_limit_takes_a_whole_answer_for_one_that_broke_off(
     assert [type(event) for event in events] == [RouteChosen, TextDelta, Finished]
 
 
-async def test_a_model_that_hangs_when_asked_aside_has_failed(
+async def test_a_model_that_hangs_in_an_auxiliary_call_has_failed(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
     upstream.llama(*[hang] * MIN_FAILURES)
     async with open_router() as client:
         for _ in range(MIN_FAILURES):
-            assert await client.ask_aside(Prompt(QUESTION), 50, 0.3, client.begin("auto")) is None
-        assert client.ledger.asides == {("llama-scout", "timeout_total"): MIN_FAILURES}
+            assert (
+                await client.call_auxiliary(Prompt(QUESTION), 50, 0.3, client.begin("auto")) is None
+            )
+        assert client.ledger.auxiliary_outcomes == {("llama-scout", "timeout_total"): MIN_FAILURES}
         assert client.llama is not None
         assert client.llama.circuit.state is CircuitState.OPEN
 
