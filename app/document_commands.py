@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from app.errors import DataDirInUse
@@ -26,7 +26,7 @@ from app.retrieval.records import ACCESS_GROUP, PUBLIC
 from app.settings import Settings, load_settings
 
 INDEXING_TIMEOUT_S = 3600.0
-LINE_EVERY_S = 30.0
+LINE_EVERY_S = 10.0
 """Of progress, where it goes into a file or a log."""
 PARTLY_DONE = 3
 """The exit code when something was refused or not found, and all else is done."""
@@ -74,7 +74,9 @@ def ingest(
     settings = load_settings()
     configure_logging(settings.log_format)
     if rebuild:
-        typer.echo(f"{asyncio.run(KnowledgeBase.rebuild(settings))} chunks embedded afresh")
+        with _progress_shown() as progress:
+            chunks = asyncio.run(KnowledgeBase.rebuild(settings, progress))
+        typer.echo(f"{chunks} chunks embedded afresh")
     if paths:
         options = IngestOptions(collection, access, force)
         try:
@@ -90,7 +92,14 @@ def ingest(
         for line in summary.rejected:
             typer.echo(f"rejected  {line}", err=True)
         typer.echo(summary)
-        raise typer.Exit(PARTLY_DONE if summary.rejected else 0)
+        if summary.without_vectors:
+            typer.echo(
+                f"found by words alone for now: {summary.without_vectors}; the same command, or "
+                "the service, goes on from here",
+                err=True,
+            )
+        partly = summary.rejected or summary.without_vectors
+        raise typer.Exit(PARTLY_DONE if partly else 0)
 
 
 @document_cli.command()
@@ -146,32 +155,20 @@ async def _delete(
 
 @contextmanager
 def _progress_shown() -> Iterator[ProgressCallback]:
-    """On standard error a bar with counts and an estimate, where that is no terminal some lines."""
+    """On standard error a bar with rate and time left; where that is no terminal, some lines."""
     console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[files]}  {task.description}", markup=False),
-    )
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False))
     is_terminal = console.is_terminal
     with Bar(*columns, console=console, transient=True, disable=not is_terminal) as bar:
-        bar.add_task("", total=1.0, files="")
-        (task,) = bar.tasks
+        task = bar.add_task("", total=1.0)
         said_at = time.monotonic()
 
         def show(step: Progress) -> None:
             nonlocal said_at
-            bar.update(
-                task.id,
-                completed=step.share,
-                description=Path(step.path or "").name,
-                files=f"{step.done}/{step.total} files",
-            )
+            line = f"{step}: {Path(step.path).name}" if step.path else str(step)
+            bar.update(task, completed=step.share, description=line)
             if not is_terminal and time.monotonic() >= said_at + LINE_EVERY_S:
                 said_at = time.monotonic()
-                left = "" if task.time_remaining is None else f", {task.time_remaining:.0f} s left"
-                line = f"{task.fields['files']}, {task.percentage:.0f}%{left}: {task.description}"
                 typer.echo(line, err=True)
 
         yield show

@@ -102,7 +102,8 @@ async def _ingest(folder: Path, reported: list[str]) -> None:
         print("ready", flush=True)
 
         def tell(progress: Progress) -> None:
-            print("indexed", Path(progress.path or "").stem, flush=True)
+            if progress.path:
+                print("indexed", Path(progress.path).stem, flush=True)
 
         await knowledge_base.add([folder / "documents"], progress=tell)
         print("ended", flush=True)

@@ -127,13 +127,13 @@ async def test_until_the_index_is_built_the_service_is_alive_and_not_ready(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_finish = threading.Event()
-    ingest = KnowledgeBase._ingest
+    ingest = KnowledgeBase._ingest_bundled
 
     async def held(*arguments: Any) -> Any:
         await asyncio.to_thread(may_finish.wait)
         return await ingest(*arguments)
 
-    monkeypatch.setattr(KnowledgeBase, "_ingest", held)
+    monkeypatch.setattr(KnowledgeBase, "_ingest_bundled", held)
     async with running(settings_for(data_dir)) as client:
         try:
             health = await client.get("/health")

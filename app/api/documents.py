@@ -78,17 +78,26 @@ class DocumentOut(BaseModel):
     warnings: list[WarningOut] = Field(description="What was not read, or not as it is written.")
     marks: list[str] = Field(description="The warnings as text, a line each.")
     chunks: int = Field(description="Passages it was cut into.")
+    vectors: Literal["pending", "ready"] = Field(
+        description="`pending`: some passages are found by their words alone for now."
+    )
+    passages_with_vectors: int = Field(description="Passages that are found by their meaning too.")
     characters: int = Field(description="Length of its text.")
 
     @classmethod
     def of(cls, entry: Entry, request: Request) -> Self:
         """The entry as it is shown to who asks."""
-        warnings = decoded(entry.marks)
-        shown = {name: getattr(entry, name, None) for name in cls.model_fields}
         root = entry.root if request.state.caller.may(KeyScope.ADMIN) else None
-        warnings_out = [WarningOut(**asdict(warning)) for warning in warnings]
-        marks = [str(warning) for warning in warnings]
-        return cls(**{**shown, "root": root, "warnings": warnings_out, "marks": marks})
+        warnings = decoded(entry.marks)
+        computed = {
+            "root": root,
+            "warnings": [WarningOut(**asdict(warning)) for warning in warnings],
+            "marks": [str(warning) for warning in warnings],
+            "vectors": "pending" if entry.pending_vectors else "ready",
+            "passages_with_vectors": entry.chunks - entry.pending_vectors,
+        }
+        stored = {name: getattr(entry, name) for name in cls.model_fields if name not in computed}
+        return cls(**stored, **computed)
 
 
 class StoredOut(DocumentOut):
@@ -126,6 +135,9 @@ class DocumentListOut(BaseModel):
 
     documents: list[DocumentOut] = Field(description="This page.")
     total: int = Field(description="Documents on all pages.")
+    pending_vectors: int = Field(
+        description="Passages of the documents on all pages that have no vector yet."
+    )
 
 
 @router.post(
@@ -164,7 +176,8 @@ async def upload(
     """Index a file: Markdown, text, HTML, PDF, DOCX, CSV, JSON or JSON lines, by its name.
 
     The document's id is the name without its ending, after the collection's and a slash. What
-    was there under that id is replaced at once, when all of the new one is indexed. What a key
+    was there under that id is replaced at once, when the words of the new one are indexed: it is
+    found by them when this is answered. Its vectors follow, as `vectors` says. What a key
     without the scope `admin` sends stands in the collection of its name, and neither replaces
     nor supersedes anything but its own.
     """
@@ -229,9 +242,11 @@ async def documents(
         include_superseded=include_superseded,
     )
     scope = Scope(filters, groups)
-    entries, total = await knowledge_base.catalogue.entries(scope, limit, offset, root)
+    entries, totals = await knowledge_base.catalogue.entries(scope, limit, offset, root)
     return DocumentListOut(
-        documents=[DocumentOut.of(entry, request) for entry in entries], total=total
+        documents=[DocumentOut.of(entry, request) for entry in entries],
+        total=totals.documents,
+        pending_vectors=totals.pending_vectors,
     )
 
 

@@ -45,9 +45,9 @@ class FairQueue:
         self._running: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(capacity + reserve, thread_name_prefix=what)
 
-    def close(self) -> None:
-        """Start nothing more in a thread; what runs is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def close(self, *, wait: bool = False) -> None:
+        """Start nothing more in a thread. With `wait` blocks until what runs has ended."""
+        self._threads.shutdown(wait=wait, cancel_futures=True)
 
     @asynccontextmanager
     async def turn(self, caller: str, cost: float) -> AsyncIterator[None]:

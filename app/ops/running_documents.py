@@ -1,6 +1,7 @@
 """Documents into and out of the service that holds the data directory, over HTTP."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.retrieval.ingest_report import (
     IngestSummary,
     Meter,
     Notice,
+    PassageMeter,
     ProgressCallback,
 )
 from app.retrieval.options import IngestOptions
@@ -25,8 +27,10 @@ from app.retrieval.sources import File, Source, check_not_taken, survey
 from app.settings import Settings
 
 _PAGE = 500
-# A law of 2,000 passages takes six minutes to embed here, and may wait for another one.
+# Reading a file takes two minutes at the most, and may wait for others.
 _UPLOAD_TIMEOUT_S = 3600.0
+_ASK_AGAIN_S = 1.0
+"""While vectors are waited for."""
 
 
 class RunningDocuments:
@@ -53,7 +57,7 @@ class RunningDocuments:
     def add(
         self, paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
     ) -> IngestSummary:
-        """Send files and folders; what vanished from a folder is deleted."""
+        """Send files and folders, and wait for the vectors; what vanished from one is deleted."""
         found = survey([Source(path) for path in paths], options.collection, self._identities())
         summary = IngestSummary(rejected=found.rejected, skipped=found.skipped)
         # First, since the service would take a renamed file for a copy.
@@ -71,7 +75,20 @@ class RunningDocuments:
             meter.file(path)
         if summary.successors:
             summary.mark_successors(self._identities())
+        self._wait_for_vectors({file.root for file in found.files}, PassageMeter(progress))
         return summary
+
+    def _wait_for_vectors(self, roots: Collection[str], meter: PassageMeter) -> None:
+        while left := sum(map(self._pending_vectors, roots)):
+            meter.left(left)
+            time.sleep(_ASK_AGAIN_S)
+        meter.left(0)
+
+    def _pending_vectors(self, root: str) -> int:
+        answer = self._client.get("/documents", params={"limit": 1, "root": root})
+        _check(answer)
+        pending: int = answer.json()["pending_vectors"]
+        return pending
 
     def delete(self, document_id: str) -> bool:
         """False when there is no such document."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.database import Database
@@ -16,6 +16,7 @@ class Entry:
     """A document without its text; `characters` is the text's length, dates are ISO.
 
     `supersedes_found` is false where nobody finds the document that it supersedes.
+    `pending_vectors` counts the chunks that are found by their words alone for now.
     """
 
     id: str
@@ -34,7 +35,15 @@ class Entry:
     supersedes_found: bool
     superseded: bool
     chunks: int
+    pending_vectors: int
     characters: int
+
+
+class Totals(NamedTuple):
+    """Documents, and their chunks that have no vector yet."""
+
+    documents: int
+    pending_vectors: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ _COMPUTED = {
     ),
     "superseded": SUPERSEDED,
     "chunks": "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id)",
+    "pending_vectors": ("(SELECT count(*) FROM pending_vectors p WHERE p.document_id = d.id)"),
     "characters": "length(d.text)",
 }
 _ENTRY = ", ".join(_COMPUTED.get(field.name, f"d.{field.name}") for field in fields(Entry))
@@ -69,8 +79,8 @@ class Catalogue:
 
     async def entries(
         self, scope: Scope, limit: int, offset: int = 0, root: str | None = None
-    ) -> tuple[list[Entry], int]:
-        """A page of documents by id, and how many there are in all.
+    ) -> tuple[list[Entry], Totals]:
+        """A page of documents by id, and what there is on all pages.
 
         `root` narrows them to those ingested from there, or from within it.
         """
@@ -81,10 +91,11 @@ class Catalogue:
             parameters += [root, f"{root}/", f"{root}/"]
         where = f"FROM documents d WHERE {condition}"
         values = tuple(parameters)
-        counted = await self._rows(f"SELECT count(*) {where}", *values)
+        waiting = f"SELECT count(*) FROM pending_vectors WHERE document_id IN (SELECT d.id {where})"  # noqa: S608 - our own names
+        counted = await self._rows(f"SELECT count(*), ({waiting}) {where}", *values, *values)
         page = f"SELECT {_ENTRY} {where} ORDER BY d.id LIMIT ? OFFSET ?"
         rows = await self._rows(page, *values, limit, offset)
-        return [_entry(row) for row in rows], counted[0][0]
+        return [_entry(row) for row in rows], Totals(*counted[0])
 
     async def entry(self, document_id: str, groups: frozenset[str]) -> Entry | None:
         """None when there is no such document, or not for these groups."""

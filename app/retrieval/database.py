@@ -12,7 +12,7 @@ from app.errors import StorageFailed
 from app.retrieval import fingerprints
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 PAGE = 1_000
 
@@ -46,6 +46,13 @@ CREATE INDEX IF NOT EXISTS explanations ON chunks (document_id, position)
     WHERE kind = 'explanation';
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+-- Chunks that have no vector yet, with the caller whose turn of the embedder they wait for.
+CREATE TABLE IF NOT EXISTS pending_vectors (
+    chunk_id INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
+    document_id TEXT NOT NULL, position INTEGER NOT NULL, caller TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS pending_of_caller ON pending_vectors (caller, position, chunk_id);
+CREATE INDEX IF NOT EXISTS pending_of_document ON pending_vectors (document_id);
 -- Of the lexical index.
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61');
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab('words', 'row');
@@ -72,6 +79,8 @@ _MIGRATIONS = {
     3: "ALTER TABLE chunks ADD COLUMN last_page INTEGER;",
     # What was to be sent through a Chroma server, and its identity.
     4: "DROP TABLE IF EXISTS shared; DELETE FROM meta WHERE key = 'server';",
+    # Of uploads that were given up.
+    5: "DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks);",
 }
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.

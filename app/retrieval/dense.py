@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -155,6 +155,10 @@ class DenseSearch:
         vectors = {p: by_language.get(p.language, vector) for p in self._approximate(scope)}
         found = self._chroma.search(vectors, limit) if vectors else {}
         return Asked(vector, by_language, found=found)
+
+    def lacking(self, chunk_ids: Collection[int]) -> set[int]:
+        """Those of the chunks whose vectors are still to come."""
+        return self._exact.lacking(chunk_ids)
 
     def rankings(self, asked: Asked, limit: int, scope: Scope) -> list[list[int]]:
         """For each language at most `limit` chunks, nearest first."""

@@ -44,6 +44,12 @@ class ExactIndex:
         partitions = self._partitions or {}
         return {partition: rows.count for partition, rows in list(partitions.items())}
 
+    def lacking(self, chunk_ids: Collection[int]) -> set[int]:
+        """Those of the chunks that have no vector here."""
+        with self._lock:
+            partitions = list((self._partitions or {}).values())
+        return {i for i in chunk_ids if not any(rows.has(i) for rows in partitions)}
+
     def search(
         self,
         vector: Vectors,
@@ -124,6 +130,9 @@ class _Rows:
     @property
     def mostly_dead(self) -> bool:
         return self.count > 1_000 and len(self._living) < self.count // 2
+
+    def has(self, chunk_id: int) -> bool:
+        return chunk_id in self._living
 
     def add(self, rows: list[StoredVector]) -> None:
         # Read from the store a moment ago, they may be here already.

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from operator import attrgetter
+from typing import TypeVar
 
 import msgspec.structs
 import numpy as np
 
 from app.errors import VectorsUnavailable
 from app.events import Passage
+from app.limits import FairQueue, caller_name
 from app.retrieval.dense import Asked, DenseSearch
 from app.retrieval.filters import Scope
 from app.retrieval.fusion import reciprocal_rank_fusion
@@ -24,6 +27,8 @@ from app.retrieval.translations import Candidate, prefer_one_version
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # From each ranking: 30 candidates, 50 and 100 find the same.
 _CANDIDATES = 30
 # What a dense ranking counts beside a lexical one. The embedder puts the language before the
@@ -34,6 +39,11 @@ _DENSE_WEIGHT = 0.9
 # When the best passage is among the first three of two rankings at least, .76 of 55
 # questions have an answer in the first three passages; of the other 29 .48.
 _AGREEING, _AGREED_RANK = 2, 3
+
+
+_THREADS = 4
+_ROOM_CHARACTERS = 100_000
+"""Of questions and translations that one caller has waiting to be searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +62,32 @@ class HybridSearch:
     def __init__(self, store: Store, dense: DenseSearch) -> None:
         self._store = store
         self._dense = dense
+        self._searching = FairQueue("searched", capacity=_THREADS, room=_ROOM_CHARACTERS)
+
+    def close(self) -> None:
+        """Start no further search."""
+        self._searching.close()
 
     async def search(self, question: Question, scope: Scope, limit: int) -> Found:
         """The `limit` best, best first; without the dense half when that fails."""
         by_words = None
         if self._dense.waits(question, scope):
             asked, by_words = await asyncio.gather(
-                self._ask(question, scope), asyncio.to_thread(self._by_words, question, scope)
+                self._ask(question, scope),
+                self._run(question, partial(self._by_words, question, scope)),
             )
         else:
             asked = await self._ask(question, scope)
         if asked and asked.small_talk:
             return Found(small_talk=True)
         # One thread for all that is left: each handing over costs as much as some of the steps.
-        return await asyncio.to_thread(self._found, question, scope, limit, asked, by_words)
+        found = partial(self._found, question, scope, limit, asked, by_words)
+        return await self._run(question, found)
+
+    async def _run(self, question: Question, work: Callable[[], T]) -> T:
+        """Run `work` in a thread at the caller's turn. Its cost grows with the question."""
+        texts = (question.text, *question.translations.values())
+        return await self._searching.run(caller_name.get(), sum(map(len, texts)), work)
 
     async def _ask(self, question: Question, scope: Scope) -> Asked | None:
         try:
@@ -117,6 +139,8 @@ class HybridSearch:
     ) -> list[Candidate]:
         """The chunks of all rankings, best first."""
         dense, lexical = reciprocal_rank_fusion(by_meaning), reciprocal_rank_fusion(by_words)
+        # A chunk whose vector is still to come counts as if it were as near as by its words.
+        waiting = self._dense.lacking(lexical.keys() - dense.keys()) if by_meaning else set()
         chunk_ids = np.array(sorted(dense.keys() | lexical.keys()), dtype=np.int64)
         documents = self._store.documents.documents()
         # A chunk may have been deleted or closed to the caller a moment ago.
@@ -127,7 +151,8 @@ class HybridSearch:
             document = documents.get(chunk_id >> POSITION_BITS)
             if document:
                 parts = dense.get(chunk_id, 0.0), lexical.get(chunk_id, 0.0)
-                score = _DENSE_WEIGHT * parts[0] + parts[1]
+                meaning = parts[1] if chunk_id in waiting else parts[0]
+                score = _DENSE_WEIGHT * meaning + parts[1]
                 weight = weigh(document.jurisdiction, explains=document.explains(chunk_id))
                 found.append(Candidate(chunk_id, document, score * weight, *parts))
         return sorted(found, key=attrgetter("score"), reverse=True)

@@ -1,10 +1,18 @@
-"""Files and folders into the store and its indexes: what is unchanged costs nothing."""
+"""Files and folders into the store and its indexes: what is unchanged costs nothing.
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+A document is in the store with its words when it is written; `VectorWorker` embeds its passages
+afterwards.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Literal
 
-from app.errors import DocumentRejected, VectorsUnavailable
+from app.errors import DocumentRejected
+from app.limits import FairQueue, caller_name
 from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder, Vectors
@@ -13,133 +21,187 @@ from app.retrieval.ingest_report import (
     IngestSummary,
     Meter,
     Notice,
-    Progress,
+    PassageMeter,
     ProgressCallback,
 )
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
-from app.retrieval.reader import Reader, start_child
+from app.retrieval.reader import Reader, reads_here, start_child
 from app.retrieval.records import Document
 from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
+from app.retrieval.vector_worker import SLICE
 from app.retrieval.warnings import DocumentWarning, encoded
 from app.sandbox import Child
 
-# Some ten seconds of embedding: how long a stop may take.
-EMBEDDING_SLICE = 64
+MAX_PASSAGES = 20_000
+"""Of a document: the largest law of the corpus has 3,000."""
+_ROOM_BYTES = 64_000_000
+"""Of files that one caller has waiting to be read: three of the largest."""
+_ROOM_PASSAGES = 100_000
+_FILE_BYTES = 64 * 1024
+"""What reading a file costs besides its bytes."""
 
 
-class Stopped(Exception):
-    """The ingest was told to stop; nothing of the file at hand was stored."""
+class Turns:
+    """Whose file is read next, and whose document is written."""
+
+    def __init__(self) -> None:
+        # A hostile file takes its reader a minute: others' are read meanwhile.
+        self._reading = FairQueue("read", capacity=1, reserve=2, room=_ROOM_BYTES)
+        self._reading_here = FairQueue("read", capacity=1, room=_ROOM_BYTES)
+        self._writing = FairQueue("written", capacity=1, room=_ROOM_PASSAGES)
+
+    async def read(self, reader: Reader, content: bytes, name: str, *, force: bool) -> Prepared:
+        """Read a file at its caller's turn; no longer than it is waited for."""
+        here = reads_here(content, name, force=force)
+        queue = self._reading_here if here else self._reading
+        work = partial(reader.prepare, content, name, force=force)
+        try:
+            return await queue.run(caller_name.get(), _FILE_BYTES + len(content), work)
+        except asyncio.CancelledError:
+            reader.stop()
+            raise
+
+    async def write(self, passages: int, work: "partial[Ingested]") -> Ingested:
+        """Write a document at its caller's turn."""
+        return await self._writing.run(caller_name.get(), 1 + passages, work)
+
+    def close(self) -> None:
+        """Start nothing more; blocks until what is being written is."""
+        self._reading.close()
+        self._reading_here.close()
+        self._writing.close(wait=True)
 
 
 class Ingester:
-    """Brings the knowledge base up to files. Calls block; one ingest at a time.
-
-    `stop` is asked between two files, or slices of a long one, and ends the work. `start`
-    gives the process in which files are read, when one is needed.
-    """
+    """Brings the knowledge base up to files. For one event loop."""
 
     def __init__(
         self,
         store: Store,
         dense: DenseSearch,
         embedder: Embedder,
-        shipped: Mapping[str, Vectors],
-        stop: Callable[[], bool],
+        turns: Turns,
+        shipped: Mapping[str, Vectors] = MappingProxyType({}),
         start: Callable[[], Child] = start_child,
     ) -> None:
+        """`shipped` holds vectors by key that need not be embedded; `start` starts a reader."""
         self._store = store
         self._dense = dense
         self._embedder = embedder
+        self._turns = turns
         self._shipped = shipped
-        self._stop = stop
-        self._reader = Reader(start)
+        self._start = start
 
-    def interrupt(self) -> None:
-        """End the reading of a file, from another thread, when nobody waits for it any more."""
-        self._reader.stop()
-
-    def run(
+    async def run(
         self, sources: Sequence[Source], options: IngestOptions, progress: ProgressCallback
     ) -> IngestSummary:
         """Ingest the sources, and delete what vanished from the folders among them."""
-        found = survey(sources, options.collection, self._store.identities())
+        known = await asyncio.to_thread(self._store.identities)
+        found = await asyncio.to_thread(survey, sources, options.collection, known)
         summary = IngestSummary(rejected=found.rejected, skipped=found.skipped)
         meter = Meter([file.size for file in found.files], progress)
         taken: set[str] = set()
-        with self._reader as reader:
+        async with _reader(self._start) as reader:
             for file in found.files:
                 path = str(file.path)
                 try:
                     check_not_taken(file, taken)
-                    content = loaders.read_file(file.path)
-                    told = partial(meter.part, path)
-                    added = self.add(file, content, options, reader, found.vanished, told)
+                    content = await asyncio.to_thread(loaders.read_file, file.path)
+                    added = await self._add(file, content, options, reader, found.vanished)
                     summary.count(path, added)
                     taken.add(file.document_id)
-                except (DocumentRejected, VectorsUnavailable) as error:
+                except DocumentRejected as error:
                     summary.rejected.append(Notice(path, str(error)))
-                except Stopped:
-                    return summary
                 meter.file(path)
         for document_id in found.vanished:
-            self._dense.write(partial(self._store.delete_document, document_id))
+            await asyncio.to_thread(self.delete, document_id)
             summary.deleted += 1
         if summary.added or summary.changed or summary.deleted:
-            self._store.merge_words()
-        summary.mark_successors(self._store.identities())
+            await asyncio.to_thread(self._store.merge_words)
+        summary.mark_successors(await asyncio.to_thread(self._store.identities))
         return summary
 
-    def add_upload(self, file: File, content: bytes, options: IngestOptions) -> Ingested:
+    async def add_upload(self, file: File, content: bytes, options: IngestOptions) -> Ingested:
         """Index what was sent; a document of another access group is never replaced.
 
-        Raises `DocumentRejected` and `Stopped`.
+        Raises `DocumentRejected` and `TooMuchWaiting`.
         """
-        known = self._store.document(file.document_id)
-        others = options.only_own and known is not None and known.root != file.root
-        if known and (known.access != options.access or others):
-            raise DocumentRejected(f"the id {file.document_id} is taken: name a collection")
-        with self._reader as reader:
-            return self.add(file, content, options, reader)
+        async with _reader(self._start) as reader:
+            return await self._add(file, content, options, reader, sent=True)
 
-    def add(
+    def delete(self, document_id: str) -> bool:
+        """Forget a document; False when there is none. Blocks, and waits for no ingest."""
+        return bool(self._dense.write(partial(self._store.delete_document, document_id)))
+
+    async def _add(
         self,
         file: File,
         content: bytes,
         options: IngestOptions,
         reader: Reader,
         vanished: Collection[str] = (),
-        embedded: Callable[[float], None] = lambda _: None,
+        *,
+        sent: bool = False,
     ) -> Ingested:
         """Index one file in the place of what has its id, if anything.
 
-        A duplicate of a document that has `vanished` is that document, moved. `embedded`
-        is told the share that is done of a long file. Raises `DocumentRejected` and
-        `Stopped`.
+        A duplicate of a document that has `vanished` is that document, moved. Raises
+        `DocumentRejected`.
         """
         check_name(file)
+        content_hash = await asyncio.to_thread(loaders.content_hash, content, options)
+        is_there = partial(self._is_there, file, content_hash, options, sent=sent)
+        if await asyncio.to_thread(is_there):
+            return Ingested(file.document_id, "unchanged")
+        prepared = await self._turns.read(reader, content, file.path.name, force=options.force)
+        count = len(prepared.chunks)
+        if count > MAX_PASSAGES:
+            raise DocumentRejected(
+                f"has {count:,} passages; a document has at most {MAX_PASSAGES:,}: split it"
+            )
+
+        def write() -> Ingested:
+            if is_there():  # written meanwhile
+                return Ingested(file.document_id, "unchanged")
+            return self._write(file, prepared, options, content_hash, vanished, caller)
+
+        caller = caller_name.get()
+        return await self._turns.write(count, partial(write))
+
+    def _is_there(
+        self, file: File, content_hash: str, options: IngestOptions, *, sent: bool
+    ) -> bool:
+        """Whether the file is stored as it is. Raises `DocumentRejected` where it may not be."""
         known = self._store.identity(file.document_id)
         check_id(file, known, force=options.force)
-        content_hash = loaders.content_hash(content, options)
-        if known and known.content_hash == content_hash:
-            return Ingested(file.document_id, "unchanged")
-        prepared = reader.prepare(content, file.path.name, force=options.force)
+        if known and sent:
+            others = options.only_own and known.root != file.root
+            if known.access != options.access or others:
+                raise DocumentRejected(f"the id {file.document_id} is taken: name a collection")
+        return known is not None and known.content_hash == content_hash
+
+    def _write(
+        self,
+        file: File,
+        prepared: Prepared,
+        options: IngestOptions,
+        content_hash: str,
+        vanished: Collection[str],
+        caller: str,
+    ) -> Ingested:
         self._check_predecessor(file, options.supersedes or prepared.loaded.supersedes, options)
         found = self._pass_gate(file.document_id, prepared, options, vanished)
         document = _document(file, prepared, options, content_hash, found)
+        known = self._store.identity(file.document_id)
         chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
-        texts = {key: chunk.embedded_text for key, chunk in zip(keys, chunks, strict=True)}
-        vectors = self._vectors(texts, embedded)
+        shipped = {key: self._shipped[key] for key in keys if key in self._shipped}
+        fingerprint = prepared.findings.fingerprint
         self._dense.write(
             partial(
-                self._store.replace_document,
-                document,
-                chunks,
-                keys,
-                vectors,
-                prepared.findings.fingerprint,
+                self._store.replace_document, document, chunks, keys, shipped, fingerprint, caller
             )
         )
         change: Literal["changed", "added"] = "changed" if known else "added"
@@ -183,28 +245,15 @@ class Ingester:
             raise DocumentRejected(f"{'; '.join(faults)} (force it to be indexed all the same)")
         return (*(DocumentWarning("content", fault) for fault in faults), *warnings)
 
-    def _vectors(
-        self, texts: Mapping[str, str], told: Callable[[float], None]
-    ) -> dict[str, Vectors]:
-        """A vector for each key: shipped, stored, or embedded now, before any transaction.
 
-        What is embedded of a long file is kept at once, so that an ingest that is killed
-        goes on from there.
-        """
-        shipped = {key: self._shipped[key] for key in texts if key in self._shipped}
-        found = shipped | self._store.known_vectors(texts.keys() - shipped.keys())
-        missing = [key for key in texts if key not in found]
-        for start in range(0, len(missing), EMBEDDING_SLICE):
-            if self._stop():
-                raise Stopped
-            keys = missing[start : start + EMBEDDING_SLICE]
-            vectors = self._embedder.embed_passages([texts[key] for key in keys])
-            embedded = dict(zip(keys, vectors, strict=True))
-            if len(missing) > EMBEDDING_SLICE:
-                self._store.keep_vectors(embedded)
-                told((start + len(keys)) / len(missing))
-            found |= embedded
-        return found
+@asynccontextmanager
+async def _reader(start: Callable[[], Child]) -> AsyncIterator[Reader]:
+    """A reader whose process is ended, by a thread, when it is done with."""
+    reader = Reader(start)
+    try:
+        yield reader
+    finally:
+        await asyncio.shield(asyncio.to_thread(reader.close))
 
 
 def _document(
@@ -244,10 +293,12 @@ def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int
     keys = {chunk_id: vector_key(embedder.name, text) for chunk_id, text in texts.items()}
     known = store.known_vectors(set(keys.values()))
     missing = list({keys[i]: texts[i] for i in texts if keys[i] not in known}.items())
-    for start in range(0, len(missing), EMBEDDING_SLICE):
-        part = missing[start : start + EMBEDDING_SLICE]
+    meter = PassageMeter(progress)
+    for start in range(0, len(missing), SLICE):
+        meter.left(len(missing) - start)
+        part = missing[start : start + SLICE]
         vectors = embedder.embed_passages([text for _, text in part])
         store.keep_vectors({key: v for (key, _), v in zip(part, vectors, strict=True)})
-        progress(Progress(start + len(part), len(missing)))
+    meter.left(0)
     store.switch_embedder(embedder, keys)
     return len(texts)

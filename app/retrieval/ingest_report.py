@@ -1,5 +1,6 @@
 """What an ingest tells while it runs, and at its end."""
 
+import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -44,6 +45,8 @@ class IngestSummary:
     marked: list[Notice] = field(default_factory=list)
     successors: list[tuple[str, str]] = field(default_factory=list)
     """Paths of what was written, with the document that it supersedes."""
+    without_vectors: str = ""
+    """Why passages are found by their words alone for now; empty when their vectors are there."""
 
     def count(self, path: str, ingested: Ingested) -> None:
         """Add what became of a file."""
@@ -77,22 +80,55 @@ class IngestSummary:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told after each step: `done` of `total` files, or of chunks in a rebuild.
+    """How far an ingest is: first files are read, then their passages are embedded.
 
-    `share` of all bytes, 0 to 1, is the better estimate where files differ in size.
+    `share` of all, 0 to 1, is by bytes where files differ in size. `rate` is in files or passages
+    a second and `left_s` in seconds; both are None before anything is done.
     """
 
     done: int
     total: int
     path: str | None = None
     share: float = 0.0
+    unit: Literal["files", "passages"] = "files"
+    rate: float | None = None
+    left_s: float | None = None
+
+    def __str__(self) -> str:
+        """Return all of it in one line."""
+        parts = [f"{self.done:,}/{self.total:,} {self.unit}", f"{self.share:.0%}"]
+        if self.rate is not None:
+            parts.append(f"{self.rate:.1f}/s")
+        if self.left_s is not None:
+            parts.append(f"{_duration(self.left_s)} left")
+        return ", ".join(parts)
 
 
 ProgressCallback = Callable[[Progress], None]
 
 
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+class _Pace:
+    """Rate and time left since it was made."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+
+    def of(self, done: int, share: float) -> tuple[float | None, float | None]:
+        """The rate, and the seconds that are left when `share` of all is done."""
+        passed = self._clock() - self._started
+        if not done or not share or passed <= 0:
+            return None, None
+        return done / passed, passed * (1 - share) / share
+
+
 class Meter:
-    """Tells how far an ingest is, by the bytes of its files."""
+    """Reports how far the reading of files is, by their bytes."""
 
     def __init__(self, sizes: Sequence[int], tell: ProgressCallback) -> None:
         self._sizes = sizes
@@ -100,14 +136,31 @@ class Meter:
         self._whole = sum(sizes) or 1
         self._done = 0
         self._bytes = 0
-
-    def part(self, path: str, share: float) -> None:
-        """So much, 0 to 1, of the file at hand is done."""
-        share_of_all = (self._bytes + share * self._sizes[self._done]) / self._whole
-        self._tell(Progress(self._done, len(self._sizes), path, share_of_all))
+        self._pace = _Pace()
 
     def file(self, path: str) -> None:
         """The file at hand is done."""
         self._bytes += self._sizes[self._done]
         self._done += 1
-        self._tell(Progress(self._done, len(self._sizes), path, self._bytes / self._whole))
+        share = self._bytes / self._whole
+        rate, left_s = self._pace.of(self._done, share)
+        self._tell(Progress(self._done, len(self._sizes), path, share, "files", rate, left_s))
+
+
+class PassageMeter:
+    """Reports how far the embedding of passages is; nothing where none has to be embedded."""
+
+    def __init__(self, tell: ProgressCallback) -> None:
+        self._tell = tell
+        self._total = 0
+        self._pace = _Pace()
+
+    def left(self, passages: int) -> None:
+        """So many passages are not embedded yet; the first time, all that have to be."""
+        self._total = max(self._total, passages)
+        if not self._total:
+            return
+        done = self._total - passages
+        share = done / self._total
+        rate, left_s = self._pace.of(done, share)
+        self._tell(Progress(done, self._total, None, share, "passages", rate, left_s))

@@ -2,27 +2,33 @@
 
 import asyncio
 import logging
-import threading
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Self
 
 from app.errors import ConfigurationError, IndexNotReady, StorageFailed, VectorsUnavailable
 from app.events import Passage, Section
+from app.limits import caller_name
 from app.retrieval import ingest, shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
-from app.retrieval.embedder import Embedder, Vectors
+from app.retrieval.embedder import Embedder
 from app.retrieval.embedders import configured_embedder
 from app.retrieval.filters import Scope, SearchFilters
 from app.retrieval.hybrid import HybridSearch
-from app.retrieval.ingest import Ingester, Stopped
-from app.retrieval.ingest_report import Ingested, IngestSummary, Progress, ProgressCallback
+from app.retrieval.ingest import Ingester, Turns
+from app.retrieval.ingest_report import (
+    Ingested,
+    IngestSummary,
+    PassageMeter,
+    Progress,
+    ProgressCallback,
+)
 from app.retrieval.language import question_language, soon_question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.question import Question
@@ -30,21 +36,23 @@ from app.retrieval.reader import start_child
 from app.retrieval.records import Stats
 from app.retrieval.sources import UPLOADED, Source, is_within, uploaded_file
 from app.retrieval.store import Store
-from app.sandbox import Child, Spare
+from app.retrieval.vector_worker import VectorWorker
+from app.sandbox import Spare
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MAX_TOP_K = 50
 # More than the longest real question; a pasted document would cost seconds to embed.
 MAX_QUESTION_CHARACTERS = 2_000
 BUNDLED_ROOT = "knowledge"
+"""Where the bundled documents come from, and the caller that they are embedded for."""
 BUNDLED_VECTORS = "vectors.npz"
 
 # A start with a full index takes two seconds; beyond that a client should come again.
 _READY_WAIT_S = 5.0
+_VECTORS_WAIT_S = 15.0
+"""For the vectors of bundled documents that were not shipped with theirs."""
 _WARMING_WAIT_S = 2.0
 """For the embedder, which may be on another machine: without it words answer."""
 
@@ -77,13 +85,17 @@ class KnowledgeBase:
         self._hybrid = HybridSearch(store, self._dense)
         self.catalogue = store.catalogue
         self._stats = store.stats()
-        self._closing = threading.Event()
-        self._ingesting = asyncio.Lock()
-        self._stored = asyncio.Event()
-        self._warming: asyncio.Task[None] | None = None
-        self._telling: asyncio.Task[str | None] | None = None
         # An upload does not wait for a process to start.
         self._readers = Spare(start_child)
+        self._turns = Turns()
+        self._ingester = Ingester(
+            store, self._dense, embedder, self._turns, start=self._readers.take
+        )
+        self._vectors = VectorWorker(store, self._dense, embedder)
+        self._stored = asyncio.Event()
+        self._warming: asyncio.Task[None] | None = None
+        self._embedding: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[str | None] | None = None
         self._prepared = asyncio.create_task(self._prepare())
         self._prepared.add_done_callback(self._after_preparation)
 
@@ -214,45 +226,44 @@ class KnowledgeBase:
         progress: ProgressCallback | None = None,
         options: IngestOptions = NOTHING_SAID,
     ) -> IngestSummary:
-        """Index files and folders; what vanished from a folder is deleted.
+        """Index files and folders, and wait for the vectors; what vanished from one is deleted.
 
         A document's id is its path below the folder that was ingested first, without the
-        extension, after the collection's name and a slash if there is one.
+        extension, after the collection's name and a slash if there is one. Where the embedder
+        fails the summary says so, and the vectors follow.
         """
-        sources = [Source(path) for path in paths]
-        await asyncio.shield(self._prepared)
-        async with self._ingesting:
-            return await self._ingest(sources, options, {}, progress)
+        report = progress or _ignore
+        await self._until_stored()
+        summary = await self._ingester.run([Source(path) for path in paths], options, report)
+        await self._count()
+        try:
+            await self._vectors.wait_done(caller_name.get(), PassageMeter(report).left)
+        except (VectorsUnavailable, StorageFailed) as error:
+            summary.without_vectors = str(error)
+        return summary
 
     async def add_upload(
         self, name: str, content: bytes, options: IngestOptions, root: str = UPLOADED
     ) -> Ingested:
         """Index a file that was sent under a name; the service works on meanwhile.
 
-        Raises `DocumentRejected` with one line, `IndexNotReady`, `StorageFailed` and
-        `VectorsUnavailable`; then nothing has changed.
+        It is found by its words from then on, and by its vectors when they follow. Raises
+        `DocumentRejected` with one line, `IndexNotReady`, `StorageFailed` and `TooMuchWaiting`;
+        then nothing has changed.
         """
         file = uploaded_file(name, options.collection, root)
-        await self.wait_ready(_READY_WAIT_S)
-        async with self._ingesting:
-            try:
-                return await self._working(
-                    {},
-                    lambda ingester: ingester.add_upload(file, content, options),
-                    self._readers.take,
-                )
-            except Stopped as error:
-                raise IndexNotReady("the service is being stopped") from error
+        await self._until_searchable()
+        ingested = await self._ingester.add_upload(file, content, options)
+        await self._count()
+        self._vectors.wake()
+        return ingested
 
     async def delete(self, document_id: str) -> bool:
         """Forget a document; False when there is none. A bundled one is back at the next start."""
-        await asyncio.shield(self._prepared)
-        async with self._ingesting:
-            change = await asyncio.to_thread(
-                self._dense.write, partial(self._store.delete_document, document_id)
-            )
-            self._stats = await asyncio.to_thread(self._store.stats)
-        return change is not None
+        await self._until_stored()
+        was_there = await asyncio.to_thread(self._ingester.delete, document_id)
+        await self._count()
+        return was_there
 
     async def erase_remains(self) -> None:
         """Erase what deleted documents left in the files. Raises `StorageFailed`."""
@@ -267,25 +278,48 @@ class KnowledgeBase:
         """How much is indexed, as of the last change."""
         return self._stats
 
+    async def _count(self) -> None:
+        self._stats = await asyncio.to_thread(self._store.stats)
+
     async def _prepare(self) -> None:
+        caller_name.set(BUNDLED_ROOT)
         folder = self._settings.knowledge_dir
         if folder.is_dir():
-            shipped = await asyncio.to_thread(
-                shipped_vectors.load, folder / BUNDLED_VECTORS, self._embedder
-            )
-            summary = await self._ingest(
-                [Source(folder, BUNDLED_ROOT)], NOTHING_SAID, shipped, None
-            )
-            summary.skipped = [n for n in summary.skipped if Path(n.path).name != BUNDLED_VECTORS]
-            logger.info("bundled knowledge: %s", summary)
-            for rejection in summary.rejected:
-                logger.warning("bundled knowledge: rejected %s", rejection)
-        if not self._closing.is_set():
-            self._stored.set()
-            self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
-            await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
-            # Takes 0.6 s, in which the service is ready: a question that comes meanwhile waits.
-            self._telling = asyncio.create_task(asyncio.to_thread(question_language, "?"))
+            await self._ingest_bundled(folder)
+        self._stored.set()
+        self._vectors.start()
+        self._warming = asyncio.create_task(asyncio.to_thread(self._warm))
+        self._embedding = asyncio.create_task(self._bundled_vectors())
+        # What takes longer follows: words answer meanwhile.
+        await asyncio.wait([self._embedding], timeout=_VECTORS_WAIT_S)
+        await asyncio.wait([self._warming], timeout=_WARMING_WAIT_S)
+        # Takes 0.6 s, in which the service is ready: a question that comes meanwhile waits.
+        self._telling = asyncio.create_task(asyncio.to_thread(question_language, "?"))
+
+    async def _ingest_bundled(self, folder: Path) -> None:
+        shipped = await asyncio.to_thread(
+            shipped_vectors.load, folder / BUNDLED_VECTORS, self._embedder
+        )
+        ingester = Ingester(self._store, self._dense, self._embedder, self._turns, shipped)
+        summary = await ingester.run([Source(folder, BUNDLED_ROOT)], NOTHING_SAID, _ignore)
+        await self._count()
+        summary.skipped = [n for n in summary.skipped if Path(n.path).name != BUNDLED_VECTORS]
+        logger.info("bundled knowledge: %s", summary)
+        for rejection in summary.rejected:
+            logger.warning("bundled knowledge: rejected %s", rejection)
+
+    async def _bundled_vectors(self) -> None:
+        """Wait for what was not shipped; a failure is logged where it happens."""
+        with suppress(VectorsUnavailable, StorageFailed):
+            await self._vectors.wait_done(BUNDLED_ROOT, lambda _: None)
+
+    async def _until_stored(self) -> None:
+        """Wait until the bundled documents are in the store. Raises what made that fail."""
+        storing = asyncio.create_task(self._stored.wait())
+        await asyncio.wait([self._prepared, storing], return_when=asyncio.FIRST_COMPLETED)
+        storing.cancel()
+        if not self._stored.is_set():
+            self._prepared.result()
 
     async def _erase_at_last(self) -> None:
         try:
@@ -298,41 +332,6 @@ class KnowledgeBase:
         done, _ = await asyncio.wait([self._prepared], timeout=_READY_WAIT_S)
         if done or not self._stored.is_set():
             await self.wait_ready(0)
-
-    async def _ingest(
-        self,
-        sources: Sequence[Source],
-        options: IngestOptions,
-        shipped: Mapping[str, Vectors],
-        progress: ProgressCallback | None,
-    ) -> IngestSummary:
-        report = _on_this_loop(progress)
-        return await self._working(shipped, lambda ingester: ingester.run(sources, options, report))
-
-    async def _working(
-        self,
-        shipped: Mapping[str, Vectors],
-        work: Callable[[Ingester], T],
-        start: Callable[[], Child] = start_child,
-    ) -> T:
-        """Do an ingest's work in a thread; it is told to stop when it is cancelled or we close."""
-        cancelled = threading.Event()
-
-        def stop() -> bool:
-            return cancelled.is_set() or self._closing.is_set()
-
-        ingester = Ingester(self._store, self._dense, self._embedder, shipped, stop, start)
-        working = asyncio.ensure_future(asyncio.to_thread(work, ingester))
-        try:
-            result = await asyncio.shield(working)
-        except asyncio.CancelledError:
-            # The thread cannot be interrupted, and must be done before the next ingest.
-            cancelled.set()
-            ingester.interrupt()
-            await asyncio.wait([working])
-            raise
-        self._stats = await asyncio.to_thread(self._store.stats)
-        return result
 
     def _after_preparation(self, prepared: asyncio.Task[None]) -> None:
         if prepared.cancelled():
@@ -349,15 +348,19 @@ class KnowledgeBase:
             logger.warning("not loaded before the first question: %s", error)
 
     async def _close(self) -> None:
-        self._closing.set()
+        if not self._stored.is_set():
+            self._prepared.cancel()
+        if self._embedding:
+            self._embedding.cancel()
         self._readers.close()
         await asyncio.wait([self._prepared])
-        if self._warming:
-            await asyncio.wait([self._warming])
-        if self._telling:
-            await asyncio.wait([self._telling])
-        async with self._ingesting:
-            await asyncio.to_thread(self._dense.close)
+        for task in (self._warming, self._telling):
+            if task:
+                await asyncio.wait([task])
+        await self._vectors.close()
+        self._hybrid.close()
+        await asyncio.to_thread(self._turns.close)
+        await asyncio.to_thread(self._dense.close)
 
 
 def _plain(question: str) -> str:
@@ -367,10 +370,14 @@ def _plain(question: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
+def _ignore(_: Progress) -> None:
+    pass
+
+
 def _on_this_loop(progress: ProgressCallback | None) -> ProgressCallback:
     """The callback, for calls from a worker thread."""
     if progress is None:
-        return lambda _: None
+        return _ignore
     loop = asyncio.get_running_loop()
 
     def report(step: Progress) -> None:

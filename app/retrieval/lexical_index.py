@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.document_cache import Visible
 from app.retrieval.read_cache import ReadCache
@@ -58,14 +59,9 @@ class LexicalIndex:
             database, _POSTINGS_KEPT_BYTES, lambda p: p.chunk_ids.nbytes + p.weights.nbytes
         )
 
-    def add(
-        self, connection: sqlite3.Connection, language: str, rows: Iterable[tuple[int, str]]
-    ) -> None:
-        """Index `(chunk id, text)` rows of a language; the caller owns the transaction."""
-        connection.executemany(
-            "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            ((chunk_id, _kept(language, text)) for chunk_id, text in rows),
-        )
+    def add(self, connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
+        """Index `(chunk id, words_of)` rows; the caller owns the transaction."""
+        connection.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", rows)
 
     def remove(self, connection: sqlite3.Connection, chunk_ids: Iterable[int]) -> None:
         """Forget chunks; the caller owns the transaction."""
@@ -170,8 +166,9 @@ def _occurrences(connection: sqlite3.Connection, term: str) -> NDArray[np.int64]
     return np.fromstring(found, np.int64, sep=",") if found else np.empty(0, np.int64)
 
 
-def _kept(language: str, text: str) -> str:
-    words = tokens(text)
+def words_of(language: str, chunk: Chunk) -> str:
+    """Return what is indexed of a chunk in that language."""
+    words = tokens(chunk.embedded_text)
     return " ".join([_marker(language), *words, *_in(language, words)])
 
 

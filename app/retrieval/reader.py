@@ -62,6 +62,12 @@ def start_child(limits: Limits = LIMITS) -> Child:
     return Child("app.retrieval.reader_child", limits)
 
 
+def reads_here(content: bytes, name: str, *, force: bool) -> bool:
+    """Whether the file is read in this process: it is short, and of no hostile format."""
+    plain = SUFFIXES.get(PurePath(name).suffix.lower()) in (Format.MARKDOWN, Format.TEXT)
+    return plain and not force and len(content) <= _SMALL_BYTES
+
+
 class Reader:
     """Prepares files, one at a time. Blocks; a context manager that ends its child.
 
@@ -83,6 +89,10 @@ class Reader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child, and wait until it is gone."""
         self._end()
 
     def stop(self) -> None:
@@ -97,8 +107,7 @@ class Reader:
         Raises:
             DocumentRejected: It cannot be read, or not within the bounds of time and memory.
         """
-        plain = SUFFIXES.get(PurePath(name).suffix.lower()) in (Format.MARKDOWN, Format.TEXT)
-        if plain and not force and len(content) <= _SMALL_BYTES:
+        if reads_here(content, name, force=force):
             return prepare(content, name)
         try:
             reply = self._ask(Request(content, name, force))

@@ -66,6 +66,7 @@ class Identity:
     root: str
     content_hash: str
     collection: str | None = None
+    access: str = PUBLIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,15 @@ from uuid import uuid4
 
 from app.errors import EmbedderMismatch
 from app.events import Passage, Section
-from app.retrieval import erasure, fingerprints, lexical_index, passage_rows, vector_rows
+from app.limits import SERVICE
+from app.retrieval import (
+    erasure,
+    fingerprints,
+    lexical_index,
+    passage_rows,
+    pending_vectors,
+    vector_rows,
+)
 from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
@@ -26,7 +34,8 @@ from app.retrieval.document_cache import DocumentCache
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
-from app.retrieval.lexical_index import LexicalIndex
+from app.retrieval.lexical_index import LexicalIndex, words_of
+from app.retrieval.pending_vectors import PendingVectors
 from app.retrieval.records import (
     POSITION_BITS,
     Change,
@@ -56,6 +65,7 @@ class Store:
         self.documents = DocumentCache(self._database)
         self._renew_words()
         self.catalogue = Catalogue(self._database)
+        self.pending = PendingVectors(self._database)
 
     def close(self) -> None:
         """Close the file; the store cannot be used afterwards."""
@@ -79,8 +89,8 @@ class Store:
                 "FROM chunks c JOIN documents d ON d.id = c.document_id ORDER BY d.language"
             )
             for language, rows in groupby(chunks, key=itemgetter(0)):
-                texts = ((row[1], Chunk(*row[2:]).embedded_text) for row in rows)
-                self._lexical.add(connection, language, texts)
+                words = ((row[1], words_of(language, Chunk(*row[2:]))) for row in rows)
+                self._lexical.add(connection, words)
             connection.execute("REPLACE INTO meta VALUES ('words', ?)", (lexical_index.VERSION,))
 
     @cached_property
@@ -102,6 +112,13 @@ class Store:
                 f"the index was made by the embedder {row[0]}, the service uses {wanted}: "
                 "run `zantara ingest --rebuild` to embed every passage again"
             )
+        self._drop_unfinished_rebuild()
+
+    def _drop_unfinished_rebuild(self) -> None:
+        """Forget the vectors of another embedder that was not changed to after all."""
+        with self._database.transaction(changes_content=False) as connection:
+            if connection.execute("DELETE FROM meta WHERE key = 'rebuilding'").rowcount:
+                vector_rows.drop_all_unused(connection)
 
     def switch_embedder(self, embedder: Embedder, keys: Mapping[int, str]) -> None:
         """Give every chunk another embedder's vector.
@@ -116,14 +133,20 @@ class Store:
             connection.execute(
                 "REPLACE INTO meta VALUES ('embedder', ?)", (_identity_of(embedder),)
             )
-            connection.execute(
-                "DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks)"
-            )
+            connection.execute("DELETE FROM pending_vectors")
+            connection.execute("DELETE FROM meta WHERE key = 'rebuilding'")
+            vector_rows.drop_all_unused(connection)
 
     def keep_vectors(self, vectors: Mapping[str, Vectors]) -> None:
-        """Keep vectors by key, before any chunk uses them."""
-        with self._database.transaction() as connection:
+        """Keep another embedder's vectors by key, until `switch_embedder`."""
+        with self._database.transaction(changes_content=False) as connection:
+            connection.execute("REPLACE INTO meta VALUES ('rebuilding', '')")
             vector_rows.insert(connection, vectors)
+
+    def add_vectors(self, vectors: Mapping[str, Vectors]) -> Change:
+        """Give vectors, by key, to the chunks that wait for them."""
+        with self._database.transaction(changes_content=False) as connection:
+            return pending_vectors.settle(connection, vectors)
 
     def known_vectors(self, keys: Collection[str]) -> dict[str, Vectors]:
         """Those of the keys that have a vector, with it."""
@@ -137,12 +160,17 @@ class Store:
         keys: Sequence[str],
         vectors: Mapping[str, Vectors],
         fingerprint: Fingerprint | None = None,
+        caller: str = SERVICE,
     ) -> Change:
         """Put a document in the place of the one with its id, if any.
 
-        `keys` holds, for each chunk, the key of its vector in `vectors`. Without a
-        fingerprint no duplicate of the document is found.
+        `keys` holds, for each chunk, the key of its vector. A chunk whose vector is neither
+        among `vectors` nor stored is found by its words, and waits in `pending` for
+        `add_vectors`, at the expense of `caller`. Without a fingerprint no duplicate of the
+        document is found.
         """
+        # Before the transaction, which others wait for: it takes most of the time.
+        words = [words_of(document.language, chunk) for chunk in chunks]
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
             affected |= vector_rows.affected(connection, document.id)
@@ -154,7 +182,7 @@ class Store:
             )
             if fingerprint:
                 fingerprints.add(connection, document.id, fingerprint)
-            vector_rows.insert(connection, {key: vectors[key] for key in keys})
+            vector_rows.insert(connection, {key: vectors[key] for key in keys if key in vectors})
             ids = _chunk_ids(document, len(chunks))
             connection.executemany(
                 "INSERT INTO chunks "
@@ -165,8 +193,8 @@ class Store:
                     for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
                 ),
             )
-            texts = (chunk.embedded_text for chunk in chunks)
-            self._lexical.add(connection, document.language, zip(ids, texts, strict=True))
+            self._lexical.add(connection, zip(ids, words, strict=True))
+            pending_vectors.note(connection, document.id, caller)
             vector_rows.drop_unused(connection, unused)
             return vector_rows.change(connection, affected, before)
 
@@ -217,7 +245,8 @@ class Store:
         """None when there is no such document."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT root, content_hash, collection FROM documents WHERE id = ?", (document_id,)
+                "SELECT root, content_hash, collection, access FROM documents WHERE id = ?",
+                (document_id,),
             ).fetchone()
         return Identity(*row) if row else None
 
@@ -241,7 +270,9 @@ class Store:
     def identities(self) -> dict[str, Identity]:
         """Every document's, by its id."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT id, root, content_hash, collection FROM documents")
+            rows = connection.execute(
+                "SELECT id, root, content_hash, collection, access FROM documents"
+            )
             return {row[0]: Identity(*row[1:]) for row in rows}
 
     def stats(self) -> Stats:
@@ -264,7 +295,7 @@ class Store:
         return passage_rows.sections(self._database, passages)
 
     def chunk_ids(self) -> dict[Partition, set[int]]:
-        """Every chunk's id, by partition."""
+        """The ids of all chunks that have a vector, by partition."""
         return vector_rows.chunk_ids(self._database)
 
     def stored_vectors(self, chunk_ids: Collection[int]) -> Iterator[StoredVector]:

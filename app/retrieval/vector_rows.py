@@ -41,13 +41,16 @@ def pages(database: Database) -> Iterator[list[StoredVector]]:
 
 
 def chunk_ids(database: Database) -> dict[Partition, set[int]]:
-    """Every chunk's id, by partition."""
+    """The ids of all chunks that have a vector, by partition."""
     with database.read() as connection:
         partitions = {
             row[0]: _partition(row[1:])
             for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608 - our own names
         }
-        chunks = connection.execute("SELECT document_id, id FROM chunks").fetchall()
+        chunks = connection.execute(
+            "SELECT document_id, id FROM chunks "
+            "WHERE id NOT IN (SELECT chunk_id FROM pending_vectors)"
+        ).fetchall()
     by_partition: dict[Partition, set[int]] = {}
     for document_id, chunk_id in chunks:
         by_partition.setdefault(partitions[document_id], set()).add(chunk_id)
@@ -61,6 +64,12 @@ def of_documents(
     marks = ",".join("?" * len(document_ids))
     query = f"{_VECTORS} WHERE d.id IN ({marks})"
     return map(_row, connection.execute(query, list(document_ids)))
+
+
+def among(connection: sqlite3.Connection, chunk_ids_json: str) -> Iterator[StoredVector]:
+    """The chunks of a JSON list of ids, in no order."""
+    query = f"{_VECTORS} WHERE c.id IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own names
+    return map(_row, connection.execute(query, (chunk_ids_json,)))
 
 
 def places(
@@ -106,6 +115,11 @@ def drop_unused(connection: sqlite3.Connection, keys: Collection[str]) -> None:
         "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = ?1)",
         ((key,) for key in keys),
     )
+
+
+def drop_all_unused(connection: sqlite3.Connection) -> None:
+    """Forget every vector that no chunk has: reads the whole table."""
+    connection.execute("DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks)")
 
 
 def decode(blob: bytes) -> Vectors:

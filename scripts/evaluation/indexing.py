@@ -1,19 +1,23 @@
 """Documents into a store as the service does, with all vectors embedded ahead."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from app.errors import DocumentRejected
+from app.limits import SERVICE
 from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder
-from app.retrieval.ingest import Ingester
+from app.retrieval.ingest import Ingester, Turns
+from app.retrieval.ingest_report import IngestSummary
 from app.retrieval.options import NOTHING_SAID
 from app.retrieval.reader import Reader
 from app.retrieval.sources import Source, survey
 from app.retrieval.store import Store
+from app.retrieval.vector_worker import VectorWorker
 from app.settings import Settings
 from scripts.evaluation.vector_cache import CachingEmbedder
 
@@ -29,8 +33,7 @@ def index(corpus: Path, settings: Settings, embedder: Embedder) -> str:
     store.claim_embedder(embedder)
     dense = DenseSearch(settings, store, embedder)
     try:
-        ingester = Ingester(store, dense, embedder, {}, lambda: False)
-        summary = ingester.run([Source(corpus)], NOTHING_SAID, lambda _: None)
+        summary = asyncio.run(_ingested(corpus, store, dense, embedder))
         stats = store.stats()
     finally:
         dense.close()
@@ -39,6 +42,20 @@ def index(corpus: Path, settings: Settings, embedder: Embedder) -> str:
         print(f"not indexed: {rejection}")
     taken = time.monotonic() - started
     return f"{stats.documents} documents, {stats.chunks} passages, indexed in {taken:.0f} s"
+
+
+async def _ingested(
+    corpus: Path, store: Store, dense: DenseSearch, embedder: Embedder
+) -> IngestSummary:
+    turns = Turns()
+    worker = VectorWorker(store, dense, embedder)
+    worker.start()
+    ingester = Ingester(store, dense, embedder, turns)
+    summary = await ingester.run([Source(corpus)], NOTHING_SAID, lambda _: None)
+    await worker.wait_done(SERVICE, lambda _: None)
+    await worker.close()
+    turns.close()
+    return summary
 
 
 def _embed_ahead(corpus: Path, embedder: CachingEmbedder) -> None:

@@ -20,6 +20,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search waits until the index is open, however busy the machine is."""
     monkeypatch.setattr(knowledge_base, "_READY_WAIT_S", 120.0)
     monkeypatch.setattr(knowledge_base, "_WARMING_WAIT_S", 120.0)
+    monkeypatch.setattr(knowledge_base, "_VECTORS_WAIT_S", 120.0)
 
 
 @pytest.fixture

@@ -1,20 +1,23 @@
+import asyncio
 import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.errors import VectorsUnavailable
 from app.retrieval.database import FILE_NAME
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedder import Vectors
 from app.retrieval.extractors.formats import SUFFIXES
-from app.retrieval.ingest import EMBEDDING_SLICE
 from app.retrieval.ingest_report import Progress
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.options import IngestOptions
 from app.retrieval.records import Stats
+from app.retrieval.vector_worker import SLICE
 from app.retrieval.warnings import decoded
 from app.settings import Settings
 from tests.retrieval.material import EVERYONE, EVERYTHING, TAX, VISA, CountingEmbedder, write
@@ -235,7 +238,12 @@ async def test_progress_is_told_for_each_file(
     steps: list[Progress] = []
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
         await knowledge_base.add([path], progress=steps.append)
-    assert steps == [Progress(1, 1, str(path), share=1.0)]
+    assert [replace(step, rate=None, left_s=None) for step in steps] == [
+        Progress(1, 1, str(path), share=1.0),
+        Progress(0, 2, share=0.0, unit="passages"),
+        Progress(2, 2, share=1.0, unit="passages"),
+    ]
+    assert steps[-1].left_s == 0
 
 
 async def test_the_same_words_under_another_name_are_refused_unless_forced(
@@ -311,30 +319,33 @@ async def test_what_is_said_from_outside_comes_before_the_front_matter(
     )
 
 
-async def test_a_long_file_goes_on_where_a_killed_ingest_stopped(
+async def test_the_next_start_embeds_what_an_earlier_process_did_not(
     settings: Settings, tmp_path: Path, embedder: E5Embedder
 ) -> None:
-    sections = "\n\n".join(f"## Part {n}\n\nSection {n} holds." for n in range(80))
+    sections = "\n\n".join(f"## Part {n}\n\nSection {n} holds." for n in range(3 * SLICE))
     write(tmp_path, "docs/long.md", f"# Long\n\n{sections}\n")
 
     class DyingEmbedder(CountingEmbedder):
         def embed_passages(self, texts: Sequence[str]) -> Vectors:
             if self.passages:
-                raise KilledError
+                raise VectorsUnavailable("it is gone")
             return super().embed_passages(texts)
 
     async with KnowledgeBase.open(settings, DyingEmbedder(embedder)) as knowledge_base:
-        with pytest.raises(KilledError):
-            await knowledge_base.add([tmp_path / "docs"])
+        first = await knowledge_base.add([tmp_path / "docs"])
+        (entry,), _ = await knowledge_base.catalogue.entries(EVERYTHING, 1)
+        by_words = await knowledge_base.search("Section 40", groups=EVERYONE)
+    assert (first.chunks, first.without_vectors) == (3 * SLICE, "it is gone")
+    assert entry.pending_vectors == 2 * SLICE
+    assert any("Section 40 holds." in passage.text for passage in by_words.passages)
     counting = CountingEmbedder(embedder)
     async with KnowledgeBase.open(settings, counting) as knowledge_base:
-        summary = await knowledge_base.add([tmp_path / "docs"])
-    assert summary.chunks > EMBEDDING_SLICE
-    assert counting.passages == summary.chunks - EMBEDDING_SLICE
-
-
-class KilledError(Exception):
-    """The process is gone, as far as the ingest can tell."""
+        async with asyncio.timeout(60):
+            while (await knowledge_base.catalogue.entries(EVERYTHING, 1))[1].pending_vectors:
+                await asyncio.sleep(0.01)
+        again = await knowledge_base.add([tmp_path / "docs"])
+    assert (again.unchanged, again.without_vectors) == (1, "")
+    assert counting.passages == 2 * SLICE
 
 
 def _law(name: str, says: str, *front_matter: str) -> str:

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.errors import VectorsUnavailable
-from app.retrieval import remote_embedder
+from app.retrieval import remote_embedder, vector_worker
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.records import PUBLIC
@@ -102,21 +103,25 @@ async def test_a_knowledge_base_searches_with_it_and_by_words_when_it_fails(
     assert (by_words.passages[0].document_id, by_words.degraded) == ("visa", True)
 
 
-async def test_what_could_not_be_embedded_is_reported_and_indexed_the_next_time(
-    configured: Settings, tmp_path: Path, server: EmbeddingsServer
+async def test_what_could_not_be_embedded_is_found_by_words_and_embedded_later(
+    configured: Settings, tmp_path: Path, server: EmbeddingsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(vector_worker, "RETRY_S", 0.01)
     document = tmp_path / "visa.md"
     document.write_text(VISA)
     working = server.answer
     async with KnowledgeBase.open(configured) as knowledge_base:
         server.answer = lambda _: Response("down", 503)
-        refused = await knowledge_base.add([document])
+        first = await knowledge_base.add([document])
+        found = await knowledge_base.search("retirement visa", groups=EVERYBODY)
         server.answer = working
-        added = await knowledge_base.add([document])
+        async with asyncio.timeout(60):
+            while (again := await knowledge_base.add([document])).without_vectors:
+                await asyncio.sleep(0.01)
 
-    assert refused.added == 0
-    assert "HTTP 503" in str(refused.rejected[0])
-    assert (added.added, added.rejected) == (1, [])
+    assert (first.added, "HTTP 503" in first.without_vectors) == (1, True)
+    assert found.passages[0].document_id == "visa"
+    assert (again.unchanged, again.rejected) == (1, [])
 
 
 async def test_a_server_that_is_slow_does_not_hold_up_the_answer(

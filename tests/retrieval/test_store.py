@@ -78,8 +78,8 @@ def test_a_write_that_fails_half_way_leaves_the_old_document(tmp_path: Path) -> 
     put(store, "visas", "Thirty days.")
     chunks = chunk_text("Sixty days.", "visas")
     document = Document("visas", "root", "visas", "en", "new", "Sixty days.")
-    with pytest.raises(KeyError):
-        store.replace_document(document, chunks, ["no such vector"], {})
+    with pytest.raises(ValueError, match="shorter"):
+        store.replace_document(document, chunks, [], {})
     assert store.search_words("thirty", 5, EVERYTHING)
     assert store.stats() == Stats(1, 1)
     put(store, "visas", "Ninety days.")
@@ -210,4 +210,57 @@ def test_another_embedders_store_is_refused(tmp_path: Path, embedder: E5Embedder
     store.claim_embedder(embedder)
     with pytest.raises(EmbedderMismatch, match="zantara ingest --rebuild"):
         store.claim_embedder(OtherEmbedder(embedder))
+    store.close()
+
+
+def test_a_document_without_vectors_is_found_by_its_words_and_waits_for_them(
+    tmp_path: Path,
+) -> None:
+    store = Store(tmp_path)
+    texts = ["Thirty days.", "Sixty days.", "Thirty days."]
+    chunks = [Chunk("Visas", 0, 12, text) for text in texts]
+    document = Document("visas", "root", "visas", "en", "hash", "")
+    change = store.replace_document(document, chunks, texts, {}, caller="key a")
+    assert change.added == []
+    assert len(store.search_words("thirty", 5, EVERYTHING)) == 2
+    assert store.chunk_ids() == {}
+    assert store.pending.by_caller() == {"key a": 3}
+    assert list(store.pending.next_texts("key a", 10)) == ["Thirty days.", "Sixty days."]
+    store.close()
+
+    store = Store(tmp_path)
+    vector = np.ones(384, np.float32)
+    settled = store.add_vectors({"Thirty days.": vector, "nobody's": vector})
+    assert len(settled.added) == 2
+    assert store.pending.by_caller() == {"key a": 1}
+    assert len(store.chunk_ids()[Partition("en", "public", False)]) == 2
+    store.delete_document("visas")
+    assert store.pending.by_caller() == {}
+    assert store.add_vectors({"Sixty days.": vector}).added == []
+    assert vectors_in(tmp_path) == 0
+    store.close()
+
+
+def test_the_beginnings_of_documents_are_next_whatever_their_size(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name, passages in (("long", 30), ("short", 2)):
+        texts = [f"{name} {n}" for n in range(passages)]
+        chunks = [Chunk(name, 0, 1, text) for text in texts]
+        document = Document(name, "root", name, "en", "hash", name)
+        store.replace_document(document, chunks, texts, {}, caller="key a")
+    found = set(store.pending.next_texts("key a", 4))
+    assert found == {"long 0", "long 1", "short 0", "short 1"}
+    store.close()
+
+
+def test_what_a_rebuild_left_is_gone_when_it_was_not_finished(
+    tmp_path: Path, embedder: E5Embedder
+) -> None:
+    store = Store(tmp_path)
+    store.claim_embedder(embedder)
+    put(store, "visas", "Thirty days.")
+    store.keep_vectors({"another's": np.ones(384, np.float32)})
+    assert vectors_in(tmp_path) == 2
+    store.claim_embedder(embedder)
+    assert vectors_in(tmp_path) == 1
     store.close()

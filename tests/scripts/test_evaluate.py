@@ -20,7 +20,7 @@ from app.retrieval.dense import DenseSearch
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedder import Vectors
 from app.retrieval.hybrid import HybridSearch
-from app.retrieval.ingest import Ingester
+from app.retrieval.ingest import Ingester, Turns
 from app.retrieval.language import question_language
 from app.retrieval.options import NOTHING_SAID
 from app.retrieval.question import Question as Asked
@@ -106,9 +106,10 @@ def search(
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
     store, embedder = Store(settings.data_dir), NoVectors()
     dense = WordsAlone(settings, store, embedder)
-    Ingester(store, dense, embedder, {}, lambda: False).run(
-        [Source(folder)], NOTHING_SAID, lambda _: None
-    )
+    turns = Turns()
+    ingester = Ingester(store, dense, embedder, turns)
+    asyncio.run(ingester.run([Source(folder)], NOTHING_SAID, lambda _: None))
+    turns.close()
     yield HybridSearch(store, dense)
     dense.close()
     store.close()

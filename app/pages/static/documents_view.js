@@ -40,7 +40,7 @@ function list({ documents: { documents: all, total }, offset }, actions) {
     <td>${one.title}</td>
     <td>${one.language}</td>
     <td>${one.effective_date ?? "–"}</td>
-    <td>${one.chunks}</td>
+    <td>${one.vectors === "ready" ? one.chunks : `${one.passages_with_vectors}/${one.chunks}`}</td>
     <td>
       <button aria-label=${text("removeOne", { id: one.id })} @click=${() => actions.remove(one.id)}>
         ${text("remove")}
