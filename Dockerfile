@@ -20,6 +20,12 @@ RUN --mount=type=cache,target=/root/.cache \
     && chmod -R go-w .
 
 FROM python:3.11-slim
+# Reads scans, in the three languages.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        tesseract-ocr tesseract-ocr-eng tesseract-ocr-ita tesseract-ocr-ind \
+    && rm -rf /var/lib/apt/lists/*
 # The one place that can be written, also where the root is not mounted read-only: on Fly.io the
 # volume, elsewhere -v.
 RUN python -m pip uninstall --yes pip setuptools wheel \

@@ -17,6 +17,7 @@ from app.llm.provider import KeyState
 from app.ops.running_service import health_of_running_service
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedders import configured_embedder
+from app.retrieval.extractors import recognition
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.reader import start_child
 from app.sandbox import Confinement
@@ -51,12 +52,13 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Examine keys, providers, disk, sandbox, embedder and index, in this order."""
+    """Examine keys, disk, sandbox, text recognition, embedder and index, in this order."""
     async with open_client(settings) as client:
         for finding in await _keys(client):
             yield finding
     yield _disk(settings.data_dir)
     yield await asyncio.to_thread(_sandbox)
+    yield await asyncio.to_thread(_recognition)
     yield await asyncio.to_thread(_embedder, settings)
     yield await _index(settings)
 
@@ -115,6 +117,18 @@ def _sandbox() -> Finding:
         return Finding("sandbox", Level.OK, ", ".join(means))
     advice = "the kernel has it not: a hostile file that takes over its reader may do more"
     return Finding("sandbox", Level.WARN, f"without {' and '.join(missing)}", advice)
+
+
+def _recognition() -> Finding:
+    """Whether scans can be read, and in which of the three languages."""
+    found = recognition.languages()
+    missing = [language for language in recognition.LANGUAGES if language not in found]
+    packages = " ".join(f"tesseract-ocr-{language}" for language in missing)
+    advice = f"install {packages}: until then scans and photographs are not read as they should"
+    if not missing:
+        return Finding("recognition", Level.OK, f"Tesseract with {', '.join(found)}")
+    known = f"Tesseract without {', '.join(missing)}" if found else "Tesseract is not installed"
+    return Finding("recognition", Level.WARN, known, advice)
 
 
 def _embedder(settings: Settings) -> Finding:

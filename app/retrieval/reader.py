@@ -13,6 +13,7 @@ from typing import Final, Self
 import msgspec
 
 from app.errors import ChildFailed, ChildFailure, DocumentRejected
+from app.retrieval.extractors import recognition
 from app.retrieval.extractors.formats import SUFFIXES, Format
 from app.retrieval.preparation import Prepared, prepare
 from app.sandbox import Child, Limits
@@ -59,7 +60,9 @@ class Reply(msgspec.Struct):
 
 def start_child(limits: Limits = LIMITS) -> Child:
     """A process that reads files."""
-    return Child("app.retrieval.reader_child", limits)
+    program = recognition.program()
+    programs = {recognition.PROGRAM: program} if program else {}
+    return Child("app.retrieval.reader_child", limits, programs)
 
 
 def reads_here(content: bytes, name: str, *, force: bool) -> bool:

@@ -8,6 +8,7 @@ import stdnum
 
 from app.errors import DocumentRejected
 from app.retrieval import extractors
+from app.retrieval.extractors.recognition import Recogniser
 from app.retrieval.language import load_models
 from app.retrieval.personal_data import load_tables
 from app.retrieval.preparation import prepare
@@ -31,4 +32,5 @@ if __name__ == "__main__":
         import_all(package)
     load_models()
     load_tables()
+    Recogniser.runs = True
     serve(_handle, Request)

@@ -8,6 +8,7 @@ import msgspec
 
 WarningKind = Literal[
     "not_read",
+    "recognised",
     "low_confidence",
     "hidden_text",
     "figures",

@@ -128,15 +128,15 @@ async def test_one_bad_file_does_not_stop_the_others(
     write(folder, "visa.txt", "The same id as the one before.")
     write(folder, ".hidden/notes.md", VISA)
     write(folder, "table.csv", "a,b")
-    write(folder, "page.abc", "a")
+    write(folder, "page.xyz", "a")
     async with KnowledgeBase.open(settings, embedder) as knowledge_base:
-        summary = await knowledge_base.add([folder, tmp_path / "none", folder / "page.abc"])
+        summary = await knowledge_base.add([folder, tmp_path / "none", folder / "page.xyz"])
     assert summary.added == 1
     assert sorted(map(str, summary.rejected)) == [
         f"{folder / 'empty.md'}: is empty",
         f"{folder / 'page.md'}: is HTML, not Markdown as its name says: "
         "rename it, or force it to be read as HTML",
-        f"{folder / 'page.abc'}: is none of {', '.join(SUFFIXES)}",
+        f"{folder / 'page.xyz'}: is none of {', '.join(SUFFIXES)}",
         f"{folder / 'table.csv'}: has no rows below its first, which names the columns",
         f"{folder / 'visa.txt'}: another file has the id visa too",
         f"{tmp_path / 'none'}: no such file or folder",
@@ -144,7 +144,7 @@ async def test_one_bad_file_does_not_stop_the_others(
     assert str(summary) == (
         "1 added, 0 changed, 0 unchanged, 0 deleted, 6 rejected, 1 skipped; 2 chunks written"
     )
-    assert list(map(str, summary.skipped)) == [f"{folder / 'page.abc'}: .abc is not read"]
+    assert list(map(str, summary.skipped)) == [f"{folder / 'page.xyz'}: .xyz is not read"]
 
 
 async def test_a_part_of_an_ingested_folder_keeps_its_ids(

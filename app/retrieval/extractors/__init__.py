@@ -56,6 +56,10 @@ def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
             from app.retrieval.extractors import opendocument
 
             return opendocument.extract
+        case Format.IMAGE:
+            from app.retrieval.extractors import image
+
+            return image.extract
         case Format.EPUB:
             from app.retrieval.extractors import epub
 

@@ -34,6 +34,7 @@ class Format(StrEnum):
     EPUB = "EPUB"
     YAML = "YAML"
     XML = "XML"
+    IMAGE = "an image"
 
 
 SUFFIXES = {
@@ -66,12 +67,18 @@ SUFFIXES = {
     ".yaml": Format.YAML,
     ".yml": Format.YAML,
     ".xml": Format.XML,
+    ".png": Format.IMAGE,
+    ".jpg": Format.IMAGE,
+    ".jpeg": Format.IMAGE,
+    ".webp": Format.IMAGE,
+    ".tif": Format.IMAGE,
+    ".tiff": Format.IMAGE,
 }
 # What can be told by its first bytes alone: without them it is damaged or something else.
 _SIGNED = frozenset(
     [
         *(Format.PDF, Format.DOCX, Format.XLSX, Format.XLS, Format.ODS),
-        *(Format.PPTX, Format.ODT, Format.ODP, Format.EPUB),
+        *(Format.PPTX, Format.ODT, Format.ODP, Format.EPUB, Format.IMAGE),
     ]
 )
 # Endings that cannot be read, and what to do.
@@ -104,13 +111,12 @@ _OLE = b"\xd0\xcf\x11\xe0"
 # What an encrypted DOCX is: the name of the stream that holds it, in such a file.
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _WORKBOOK = "Workbook".encode("utf-16-le")
+_IMAGES = (b"\x89png\r\n", b"\xff\xd8\xff", b"ii*\0", b"mm\0*")
 _HTML = (b"<!doctype html", b"<html")
 _UNREADABLE = {
     b"{\\rtf": "RTF",
     _OLE: "a Word or Excel file of before 2007",
-    b"\x89png\r\n": "an image",
-    b"\xff\xd8\xff": "an image",
-    b"gif8": "an image",
+    b"gif8": "a GIF image",
 }
 
 
@@ -155,6 +161,8 @@ def _found_format(content: bytes) -> Format | None:
     for signature, name in _UNREADABLE.items():
         if start.startswith(signature):
             raise DocumentRejected(f"is {name}, which cannot be read: save it as PDF or DOCX")
+    if start.startswith(_IMAGES) or (start.startswith(b"riff") and start[8:12] == b"webp"):
+        return Format.IMAGE
     if start.startswith(b"pk\x03\x04"):
         return _format_of_archive(content)
     if start.startswith(_HTML):

@@ -18,7 +18,13 @@ from app.retrieval.extractors.normalisation import normalised, with_whole_words
 from app.retrieval.extractors.pdf_characters import characters_of
 from app.retrieval.extractors.pdf_fields import written_on
 from app.retrieval.extractors.pdf_layout import TextLine, text_lines
-from app.retrieval.warnings import DocumentWarning
+from app.retrieval.extractors.recognition import (
+    MIN_CONFIDENCE,
+    Recogniser,
+    pages_named,
+    recognition_warnings,
+)
+from app.retrieval.warnings import DocumentWarning, WarningKind
 
 MAX_PAGES = 5_000
 """The longest statute with its annexes has some 2,000."""
@@ -39,10 +45,13 @@ _MASTHEAD = re.compile(
 _WAIT = re.compile(r"please wait\W{1,5}if this message is not eventually replaced", re.I)
 _MIN_LETTERS = 25
 _MIN_SCAN_SHARE = 0.3
+# Three hundred dots an inch.
+_SCAN_SCALE = 300 / 72
+_MAX_SCAN_SIDE = 5_000
+_SCAN_HEIGHT = 10.0
 _MARGIN_LINES = 3
 _MIN_REPEATED_SHARE = 0.5
 _TITLE_HEIGHT = 1.25
-_MAX_SHOWN = 12
 
 
 @dataclass(slots=True)
@@ -50,7 +59,8 @@ class _Read:
     """What was read of the pages: the lines of each, and the pages of which something was not."""
 
     pages: list[list[TextLine]] = field(default_factory=list)
-    scanned: list[int] = field(default_factory=list)
+    scanned: dict[int, int | None] = field(default_factory=dict)
+    recogniser: Recogniser = field(default_factory=Recogniser)
     hidden: list[int] = field(default_factory=list)
     differing: list[int] = field(default_factory=list)
 
@@ -72,7 +82,10 @@ def extract(content: bytes) -> Extracted:
         warnings = (*_warnings(read), *_attachments(document))
     text, starts = _joined(_without_repeated(read.pages))
     if not text.strip():
-        raise DocumentRejected("holds no text, only images: run a text recognition over it")
+        raise DocumentRejected(
+            "holds no text, only images, in which none can be read: is Tesseract installed? "
+            "`zantara doctor` says so; otherwise run a text recognition over it"
+        )
     if _WAIT.search(text):
         raise DocumentRejected("is a form that only Adobe Reader shows: print it there to a PDF")
     return Extracted(text, is_markdown=False, title=title, pages=starts, warnings=warnings)
@@ -109,11 +122,23 @@ def _lines(
         lines = text_lines(found.seen, list(written_on(page)))
     letters = sum(len(line.text) for line in lines)
     if letters < _MIN_LETTERS and found.image_share > _MIN_SCAN_SHARE:
-        read.scanned.append(number)
+        return _recognised(page, number, read) or lines
     expected = Counter(c.text for c in found.seen if c.text.isdecimal())
     if expected - _digits(lines):
         read.differing.append(number)
     return lines
+
+
+def _recognised(page: pypdfium2.PdfPage, number: int, read: _Read) -> list[TextLine]:
+    """The lines that are recognised in the page's image, if they are sure enough."""
+    scale = min(_SCAN_SCALE, _MAX_SCAN_SIDE / max(*page.get_size(), 1.0))
+    found = None
+    if Recogniser.runs:
+        found = read.recogniser.read(page.render(scale=scale, grayscale=True).to_pil())
+    read.scanned[number] = found.confidence if found else None
+    if found is None or found.confidence < MIN_CONFIDENCE:
+        return []
+    return [TextLine(line, _SCAN_HEIGHT, False) for line in found.text.split("\n")]
 
 
 def _digits(lines: Sequence[TextLine]) -> Counter[str]:
@@ -206,22 +231,18 @@ def _title(document: pypdfium2.PdfDocument, pages: Sequence[Sequence[TextLine]])
 
 
 def _warnings(read: _Read) -> list[DocumentWarning]:
-    kinds = (
-        ("not_read", read.scanned, "holds no text, only an image"),
+    kinds: tuple[tuple[WarningKind, list[int], str], ...] = (
         ("hidden_text", read.hidden, "text that cannot be seen is left out"),
         ("figures", read.differing, "figures differ from a second reading"),
     )
     return [
-        DocumentWarning(kind, detail, _places(numbers))  # type: ignore[arg-type]
-        for kind, numbers, detail in kinds
-        if numbers
+        *recognition_warnings(read.scanned),
+        *(
+            DocumentWarning(kind, detail, pages_named(numbers))
+            for kind, numbers, detail in kinds
+            if numbers
+        ),
     ]
-
-
-def _places(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_MAX_SHOWN]))
-    more = f" and {len(numbers) - _MAX_SHOWN} more" if len(numbers) > _MAX_SHOWN else ""
-    return f"page{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _attachments(document: pypdfium2.PdfDocument) -> list[DocumentWarning]:

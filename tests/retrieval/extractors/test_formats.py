@@ -50,7 +50,7 @@ def test_force_believes_the_bytes(content: bytes, name: str, found: Format) -> N
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "law.docx", "of before 2007"),
         (ENCRYPTED, "law.docx", "is encrypted: save it without its password"),
         (ENCRYPTED, "law.md", "is encrypted"),
-        (b"\x89PNG\r\n\x1a\n", "law.pdf", "is an image"),
+        (b"GIF89a", "law.pdf", "is a GIF image"),
         (b"text", "law.abc", r"is none of \.md, \.txt, "),
     ],
 )
