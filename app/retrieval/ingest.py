@@ -24,6 +24,7 @@ from app.retrieval.ingest_report import (
     PassageMeter,
     ProgressCallback,
 )
+from app.retrieval.lexical_index import words_of
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader, reads_here, start_child
@@ -198,12 +199,18 @@ class Ingester:
         chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
         shipped = {key: self._shipped[key] for key in keys if key in self._shipped}
-        fingerprint = prepared.findings.fingerprint
-        self._dense.write(
-            partial(
-                self._store.replace_document, document, chunks, keys, shipped, fingerprint, caller
-            )
+        replace_document = partial(
+            self._store.replace_document,
+            document,
+            chunks,
+            keys,
+            shipped,
+            prepared.findings.fingerprint,
+            caller,
+            # Now, since a deletion waits for what is written.
+            words=[words_of(document.language, chunk) for chunk in chunks],
         )
+        self._dense.write(replace_document)
         change: Literal["changed", "added"] = "changed" if known else "added"
         marks = tuple(map(str, found))
         return Ingested(file.document_id, change, len(chunks), marks, document.supersedes)

@@ -161,16 +161,17 @@ class Store:
         vectors: Mapping[str, Vectors],
         fingerprint: Fingerprint | None = None,
         caller: str = SERVICE,
+        words: Sequence[str] | None = None,
     ) -> Change:
         """Put a document in the place of the one with its id, if any.
 
         `keys` holds, for each chunk, the key of its vector. A chunk whose vector is neither
         among `vectors` nor stored is found by its words, and waits in `pending` for
         `add_vectors`, at the expense of `caller`. Without a fingerprint no duplicate of the
-        document is found.
+        document is found. `words` are those of each chunk, as `words_of` makes them: it takes
+        most of the time, in which others need not wait.
         """
-        # Before the transaction, which others wait for: it takes most of the time.
-        words = [words_of(document.language, chunk) for chunk in chunks]
+        words = words or [words_of(document.language, chunk) for chunk in chunks]
         with self._database.transaction() as connection:
             affected = {document.id, document.supersedes or document.id}
             affected |= vector_rows.affected(connection, document.id)
