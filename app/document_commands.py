@@ -64,7 +64,7 @@ def ingest(
         bool, typer.Option("--rebuild", help="Embed all that is stored afresh.")
     ] = False,
 ) -> None:
-    """Index Markdown, text, HTML, PDF, DOCX, CSV and JSON: what is unchanged costs nothing.
+    """Index texts, pages, PDF, office files, tables and scans: what is unchanged costs nothing.
 
     What vanished from a folder is deleted, of the same collection only. Ends with code 3 when
     a file was refused.

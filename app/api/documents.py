@@ -173,7 +173,7 @@ async def upload(
         Form(min_length=1, max_length=1_000, description="What it was taken from; for operators."),
     ] = None,
 ) -> StoredOut:
-    """Index a file: Markdown, text, HTML, PDF, DOCX, CSV, JSON or JSON lines, by its name.
+    """Index a file: a text, page, PDF, office file, table or scan, by its name.
 
     The document's id is the name without its ending, after the collection's and a slash. What
     was there under that id is replaced at once, when the words of the new one are indexed: it is
