@@ -15,9 +15,10 @@ import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
 from app.errors import DocumentRejected
 from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted
 from app.retrieval.extractors.normalisation import normalised, with_whole_words
-from app.retrieval.extractors.pdf_characters import characters_of
+from app.retrieval.extractors.pdf_characters import PageCharacters, characters_of
 from app.retrieval.extractors.pdf_fields import written_on
-from app.retrieval.extractors.pdf_layout import TextLine, text_lines
+from app.retrieval.extractors.pdf_layout import CELL, TextLine, text_lines
+from app.retrieval.extractors.pdf_rows import Segment
 from app.retrieval.extractors.recognition import (
     MIN_CONFIDENCE,
     Recogniser,
@@ -114,12 +115,7 @@ def _lines(
     found = characters_of(page, textpage)
     if found.hidden:
         read.hidden.append(number)
-    if found.is_turned or page.get_rotation():
-        # Lines run in another direction: PDFium's own order of them.
-        text = normalised(textpage.get_text_range()).replace("\ufffe", "-\n").replace("\x02", "-\n")
-        lines = [TextLine(line, 10.0, False) for line in text.split("\n")]
-    else:
-        lines = text_lines(found.seen, list(written_on(page)))
+    lines = _by_direction(found, list(written_on(page)))
     letters = sum(len(line.text) for line in lines)
     if letters < _MIN_LETTERS and found.image_share > _MIN_SCAN_SHARE:
         return _recognised(page, number, read) or lines
@@ -127,6 +123,19 @@ def _lines(
     if expected - _digits(lines):
         read.differing.append(number)
     return lines
+
+
+def _by_direction(found: PageCharacters, extra: list[Segment]) -> list[TextLine]:
+    """The lines of the direction that most of the page has, then those of others."""
+    lines: list[TextLine] = []
+    most = max(found.turned, key=lambda quarters: len(found.turned[quarters]), default=0)
+    for quarters in sorted(found.turned, key=lambda quarters: quarters != most):
+        characters = found.turned[quarters]
+        if quarters is None:
+            lines.append(TextLine("".join(c.text for c in characters), 10.0, True))
+        else:
+            lines += text_lines(characters, extra if quarters == 0 else ())
+    return lines if 0 in found.turned else [*lines, *text_lines([], extra)]
 
 
 def _recognised(page: pypdfium2.PdfPage, number: int, read: _Read) -> list[TextLine]:
@@ -165,7 +174,8 @@ def _without_repeated(pages: list[list[TextLine]]) -> list[list[TextLine]]:
         body = []
         for line in lines:
             shape = _shape(line)
-            if id(line) in edges and shape in repeated:
+            # The names of a table's columns are wanted on each page.
+            if id(line) in edges and shape in repeated and CELL not in line.text:
                 if shape in seen or not re.search(r"[^\W\d_]{3}", line.text):
                     continue
                 seen.add(shape)

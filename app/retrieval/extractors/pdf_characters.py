@@ -14,6 +14,7 @@ _MIN_HEIGHT = 2.0
 _SCAN_SHARE = 0.5
 _HYPHEN = 2
 _MAX_OBJECTS = 20_000
+_QUARTER = math.pi / 2
 _STRAIGHT = math.radians(5)
 
 
@@ -32,14 +33,19 @@ class Character:
 class PageCharacters:
     """What can be seen of a page's text, in the order of the file.
 
-    `hidden` is the text that cannot be seen, `image_share` the part of the page that its largest
-    image covers, `is_turned` whether most of the text is not horizontal.
+    `turned` holds it by the quarters by which it is turned, each as if it were upright; None is
+    for text that is oblique. `hidden` is the text that cannot be seen, `image_share` the part of
+    the page that its largest image covers.
     """
 
-    seen: list[Character] = field(default_factory=list)
+    turned: dict[int | None, list[Character]] = field(default_factory=dict)
     hidden: str = ""
     image_share: float = 0.0
-    is_turned: bool = False
+
+    @property
+    def seen(self) -> list[Character]:
+        """The characters of all directions."""
+        return [character for characters in self.turned.values() for character in characters]
 
 
 Box = tuple[float, float, float, float]
@@ -55,7 +61,6 @@ def characters_of(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> P
     is_scan = found.image_share > _SCAN_SHARE
     grounds = [*images, *shapes]
     hidden: list[str] = []
-    turned = 0
     count = pdfium.FPDFText_CountChars(textpage)
     looks: dict[int, bool] = {}
     box, x, y = pdfium.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
@@ -69,7 +74,6 @@ def characters_of(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> P
         pdfium.FPDFText_GetCharOrigin(textpage, index, x, y)
         text = "-" if code == _HYPHEN else chr(code)
         character = Character(text, box.left, box.right, y.value, box.top - box.bottom)
-        turned += pdfium.FPDFText_GetCharAngle(textpage, index) % math.pi > _STRAIGHT
         thing = pdfium.FPDFText_GetTextObject(textpage, index)
         key = ctypes.cast(thing, ctypes.c_void_p).value or 0
         if key not in looks:
@@ -77,10 +81,31 @@ def characters_of(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> P
         if text.strip() and not _is_seen(character, visible, grounds, looks[key]):
             hidden.append(text)
         else:
-            found.seen.append(character)
+            angle = pdfium.FPDFText_GetCharAngle(textpage, index)
+            quarters = _quarters(angle)
+            upright = character if not quarters else _upright(character, box, x.value, quarters)
+            found.turned.setdefault(quarters, []).append(upright)
     found.hidden = "".join(hidden)
-    found.is_turned = turned > count / 2
     return found
+
+
+def _quarters(angle: float) -> int | None:
+    quarters = round(angle / _QUARTER)
+    return quarters % 4 if abs(angle - quarters * _QUARTER) < _STRAIGHT else None
+
+
+def _upright(character: Character, box: pdfium.FS_RECTF, x: float, quarters: int) -> Character:
+    """The character where it is when the page is turned so that it stands."""
+    y = character.baseline
+    match quarters:
+        case 1:
+            left, right, baseline = -box.top, -box.bottom, x
+        case 2:
+            left, right, baseline = -box.right, -box.left, -y
+        case _:
+            left, right, baseline = box.bottom, box.top, -x
+    height = character.height if quarters == 2 else box.right - box.left
+    return Character(character.text, left, right, baseline, height)
 
 
 def _is_painted(thing: object, is_scan: bool) -> bool:

@@ -6,10 +6,11 @@ kept apart.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from app.retrieval.extractors.fields import MAX_BLOCK_CHARACTERS
 from app.retrieval.extractors.pdf_characters import Character
 from app.retrieval.extractors.pdf_rows import Row, Segment, rows_of
 
@@ -160,7 +161,25 @@ def _goes_on(rows: list[Row]) -> bool:
 def _table_lines(rows: Sequence[Row], start: int, end: int) -> list[TextLine]:
     band = rows[start:end]
     is_table = len(band) >= 2 and not _is_list(band) and _has_columns(band)
-    return [_line(rows, n, CELL if is_table else " ") for n in range(start, end)]
+    lines = [_line(rows, n, CELL if is_table else " ") for n in range(start, end)]
+    return _with_names(lines) if is_table and _names_columns(band[0]) else lines
+
+
+def _names_columns(row: Row) -> bool:
+    return len(row.segments) > 1 and not any(_NUMERIC.fullmatch(s.text) for s in row.segments)
+
+
+def _with_names(lines: list[TextLine]) -> list[TextLine]:
+    """The rows with the names of the columns above each part that a passage can hold."""
+    kept: list[TextLine] = []
+    length = 0
+    for line in lines:
+        if length + len(line.text) > MAX_BLOCK_CHARACTERS:
+            kept.append(replace(lines[0], follows_gap=True))
+            length = len(lines[0].text)
+        kept.append(line)
+        length += len(line.text) + 1
+    return kept
 
 
 def _is_list(rows: Sequence[Row]) -> bool:
@@ -179,7 +198,7 @@ def _has_columns(rows: Sequence[Row]) -> bool:
     last = [row.segments[-1].text for row in wide]
     first = [row.segments[0].text for row in wide]
     if any(
-        sum(bool(_NUMERIC.fullmatch(text)) for text in column) > len(column) / 2
+        sum(bool(_NUMERIC.fullmatch(text)) for text in column) > (len(column) - 1) / 2
         for column in (first, last)
     ):
         return True

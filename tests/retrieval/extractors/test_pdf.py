@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from app.errors import DocumentRejected
@@ -5,6 +7,8 @@ from app.retrieval.extractors import extract, pdf
 from app.retrieval.extractors.formats import Format
 from tests.retrieval.extractors import files
 from tests.shared import corpus
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.mark.parametrize(
@@ -55,3 +59,36 @@ def test_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert extract(files.pdf("1", "2"), Format.PDF).pages
     with pytest.raises(DocumentRejected, match="has more than 2 pages"):
         extract(files.pdf("1", "2", "3"), Format.PDF)
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "lacks"),
+    [
+        ("note-marks.pdf", ["Rp 10.000.000.000[^1] per KBLI", "200 m²"], ["0001"]),
+        ("hidden.pdf", ["Harga 12 juta", "Terlihat putih"], ["IGNORE"]),
+        ("turned.pdf", ["Kode | Tarif\nC1 | 5.000.000"], []),
+        (
+            "columns.pdf",
+            ["si rinnova una volta\nsola presso ufficio"],
+            ["soggiorno per gli SECONDO"],
+        ),
+    ],
+)
+def test_a_page_is_read_as_it_is_seen(name: str, holds: list[str], lacks: list[str]) -> None:
+    text = extract((DATA / name).read_bytes(), Format.PDF).text
+    assert [words for words in holds if words not in text] == []
+    assert [words for words in lacks if words in text] == []
+
+
+def test_what_cannot_be_seen_is_counted() -> None:
+    (warning,) = extract((DATA / "hidden.pdf").read_bytes(), Format.PDF).warnings
+    assert (warning.kind, warning.where) == ("hidden_text", "page 1")
+
+
+def test_each_part_of_a_long_table_has_the_names_of_its_columns() -> None:
+    extracted = extract((DATA / "long-table.pdf").read_bytes(), Format.PDF)
+    parts = [part for part in extracted.text.split("No | Kode | Uraian | Tarif (Rp)\n")[1:] if part]
+    assert len(parts) > 4
+    assert all(len(part) < 1_000 for part in parts)
+    assert "129 | 50129 | Layanan nomor 129 | 129.500.000" in parts[-1]
+    assert extracted.text.count("KEMENTERIAN KEUANGAN") == 1
