@@ -53,9 +53,12 @@ def visible_markdown(text: str) -> tuple[str, tuple[DocumentWarning, ...]]:
         return ""
 
     text = _UNSEEN.sub(without, _COMMENT.sub(without, text))
-    text = _SETEXT.sub(lambda m: f"{'#' if m['line'][0] == '=' else '##'} {m['name']}", text)
+    # Filled up with spaces: what follows keeps its place in the file.
+    text = _SETEXT.sub(
+        lambda m: f"{'#' if m['line'][0] == '=' else '##'} {m['name']}".ljust(len(m[0])), text
+    )
     text = _HIGHLIGHT.sub(r"\1", _WIKI_LINK.sub(r"\1", text))
-    text = _LINE_BREAK.sub(" ", text)
+    text = _LINE_BREAK.sub(lambda m: " " * len(m[0]), text)
     if not hidden:
         return text, ()
     detail = f"{len(hidden)} comments or hidden elements are left out"
