@@ -3,10 +3,9 @@
 Run it after a change to it: `python -m scripts.build_encoder_graph`. The weights are given to the
 graph when it is loaded (`app/retrieval/e5/encoder.py`), by the names of its initializers.
 
-Matrices are multiplied in integers. The weights have seven bits and a scale for each column. What
-they are multiplied with has eight bits and a scale for each row, which is a token: a text's vector
-does not depend on the others in its batch, nor on one odd token. Seven bits, because processors
-without VNNI add two products in 16 bits, and 2 * 255 * 63 fits: all make the same vectors.
+Matrices are multiplied in integers. The weights have at most eight bits and a scale for each
+column. What they are multiplied with has eight bits and a scale for each row, which is a token: a
+text's vector does not depend on the others in its batch, nor on one odd token.
 """
 
 from collections.abc import Sequence

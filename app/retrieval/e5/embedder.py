@@ -40,7 +40,7 @@ class E5Embedder:
     """
 
     # Another tokenizer, arithmetic or release of the weights makes other vectors: rename it.
-    name = "multilingual-e5-small-q4/int8-1"
+    name = "multilingual-e5-small-q4/int8-w8"
     dimension = HIDDEN
     engine = "onnxruntime, 8-bit integers"
 

@@ -1,6 +1,8 @@
 """The model's computation: tokens into hidden states, by onnxruntime."""
 
+import platform
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from app.retrieval.e5.weights import FEED_FORWARD, HIDDEN, LAYERS, Floats, Weigh
 GRAPH = Path(__file__).with_name("encoder.onnx")
 """Without weights. Written by scripts/build_encoder_graph.py, which says how it computes."""
 
-_LARGEST_WEIGHT = 63
+_EIGHT_BITS, _SEVEN_BITS = 127, 63
 _ERRORS = 3
 """The level of onnxruntime's own log."""
 
@@ -77,9 +79,26 @@ def _tensors(weights: Weights) -> Iterator[tuple[str, NDArray[np.generic]]]:
 
 
 def _quantized(name: str, floats: Floats, rows: int) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """A matrix in seven bits, and the scale of each of its columns."""
+    """A matrix in integers, and the scale of each of its columns."""
     columns = floats.reshape(-1, rows)
-    scale = np.abs(columns).max(axis=1) / np.float32(_LARGEST_WEIGHT)
+    scale = np.abs(columns).max(axis=1) / np.float32(largest_weight())
     integers = np.rint(columns / scale[:, None]).astype(np.int8)
     yield name, np.ascontiguousarray(integers.T)
     yield f"{name}.scale", scale
+
+
+@cache
+def largest_weight() -> int:
+    """Return the largest weight, 127 or 63, that the processor's sums of products hold.
+
+    x86 processors without VNNI add two products in 16 bits, which weights of eight bits overflow.
+    Vectors of both have a cosine of .9986 (least .9978 of 100 questions), so that a store may be
+    moved from one kind of processor to another.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
+        return _EIGHT_BITS
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return _SEVEN_BITS
+    return _EIGHT_BITS if "avx512_vnni" in flags or "avx_vnni" in flags else _SEVEN_BITS
