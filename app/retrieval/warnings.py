@@ -45,5 +45,6 @@ def decoded(text: str) -> list[DocumentWarning]:
         msgspec.json.decode(line, type=DocumentWarning)
         if line.startswith("{")
         else DocumentWarning("content", line)
-        for line in text.splitlines()
+        for line in text.split("\n")
+        if line
     ]

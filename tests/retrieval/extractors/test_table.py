@@ -6,6 +6,7 @@ import pytest
 from app.errors import DocumentRejected
 from app.retrieval.extractors import extract, table
 from app.retrieval.extractors.formats import Format
+from app.retrieval.preparation import prepare
 
 ROWS = "Code: 56101\nName: Restaurant\nRisk: Low\n\nCode: 55130\nName: Villa, with pool\n"
 
@@ -71,3 +72,29 @@ def test_no_rows_and_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_ends_a_line_for_unicode_alone_ends_no_row() -> None:
     content = "A,B\n1,x\u2028y\u2029z\n2,w\n"
     assert extract(content.encode(), Format.CSV).text == "A: 1\nB: x y z\n\nA: 2\nB: w\n"
+
+
+def test_a_long_row_has_its_key_in_each_passage() -> None:
+    words = "usaha budi daya unggas lainnya, seperti kalkun dan angsa; "
+    rows = "".join(f'0146{n},Nama {n},"{words * 40}"\n' for n in range(3))
+    content = f"kode,nama,uraian\n{rows}"
+    chunks = prepare(content.encode(), "kbli.csv").chunks
+    assert len(chunks) >= 9
+    assert all(chunk.text.startswith("kode: 0146") for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "warning"),
+    [
+        ("sep=;\nA;B\n1;2\n", "A: 1\nB: 2\n", None),
+        ("A1;Visa;200\nA2;KITAS;300\n", "A1 | Visa | 200\n\nA2 | KITAS | 300\n", None),
+        ("T,T\n10,20\n", "T: 10\nT (b): 20\n", None),
+        ('A,B\n"x,1\ny,2\n', 'A: "x\nB: 1\n\nA: y\nB: 2\n', "a quotation mark is not closed"),
+    ],
+)
+def test_the_dialect_is_recognised(content: str, text: str, warning: str | None) -> None:
+    extracted = extract(content.encode(), Format.CSV)
+    assert extracted.text == text
+    assert [w.detail.partition(":")[0] for w in extracted.warnings] == (
+        [warning] if warning else []
+    )
