@@ -1,4 +1,4 @@
-"""One call of one model: timed, costed, logged, settled."""
+"""One call of one model: timed, costed, logged, its outcome recorded."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -13,7 +13,7 @@ from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, Te
 from app.llm.budget import Reservation
 from app.llm.circuit import Circuit, Permit
 from app.llm.circuit_gate import CircuitState
-from app.llm.continuation import joined
+from app.llm.continuation import ContinuationFilter
 from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger, Purpose
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
@@ -25,15 +25,15 @@ from app.llm.provider import (
     ToolCallDelta,
     estimated_tokens,
 )
-from app.llm.timing import TimeLimits, timed
+from app.llm.timing import TimedStream, TimeLimits
 
 logger = structlog.get_logger(__name__)
 
 SLOW_FRACTION = 0.5
-"""An answer whose first content took more than this part of the limit counts as slow."""
+"""An answer whose first content takes more than this part of the limit counts as slow."""
 
 MOST_CHARACTERS_PER_TOKEN = 128
-"""What a provider is held to: no token is longer, but for runs of one character."""
+"""The most that is accepted: no token is longer, but for runs of one character."""
 
 _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.TIMEOUT_FIRST_CONTENT,
@@ -54,7 +54,7 @@ _OURS_TO_MEND = {
 
 @dataclass(frozen=True, slots=True)
 class ModelTarget:
-    """One of the two models, with what is known of its provider."""
+    """One of the two models, with its provider and circuit."""
 
     ai: AiName
     provider: Provider
@@ -65,10 +65,10 @@ class ModelTarget:
 
 @dataclass
 class Attempt:
-    """A call about to be made; `run` makes it, once.
+    """One call of a model; `run` makes it, once.
 
-    `reason` is why this target and not the first choice; `deadline` is in the
-    loop's time; with `buffered` no text is yielded before all of it is there.
+    `reason` is why this target is called and not the first choice; `deadline` is in the event
+    loop's time; with `buffered` no text is yielded before the answer is complete.
     """
 
     target: ModelTarget
@@ -81,51 +81,49 @@ class Attempt:
     buffered: bool = False
     purpose: Purpose = "answer"
     hedge_lost: bool = False
-    """Given up for another model's, which began later and spoke first."""
+    """Closed because its hedge, which started later, had content first."""
     on_failure: Callable[[ProviderError], None] = lambda _: None
-    """Is told why it failed, before whoever reads its events is."""
+    """Receives the failure before the reader of the events does."""
     _started: float = field(default=0.0, init=False)
     _ttft_ms: float | None = field(default=None, init=False)
     _routed: bool = field(default=False, init=False)
     _written_tokens: float = field(default=0.0, init=False)
     _completed: Completed | None = field(default=None, init=False)
+    _held_back: list[LLMEvent] = field(default_factory=list, init=False)
+    _continuation: ContinuationFilter | None = field(default=None, init=False)
     _call_usage: CallUsage = field(init=False)
 
     def __post_init__(self) -> None:
         """Start with nothing reported."""
         self._call_usage = CallUsage(self.target.provider.model)
+        if self.request.prefix:
+            self._continuation = ContinuationFilter(self.request.prefix)
 
     @property
     def spoke(self) -> bool:
-        """Whether the model has said anything."""
+        """Whether there was any content."""
         return self._ttft_ms is not None
 
     async def run(self) -> AsyncGenerator[LLMEvent]:
         """Yield `RouteChosen` at the first content, the content, `Finished`.
 
-        Raises `ProviderError`.
+        Raises:
+            ProviderError: The call failed, or the spending limit leaves no room for it.
         """
         reserved = self._reserve()
         if self.target.ai == LLAMA and self.purpose == "answer":
             logger.info("🎯 [Llama Scout] Using PRIMARY AI", model=self.target.provider.model)
-        clock = asyncio.get_running_loop().time
-        self._started = clock()
+        self._started = asyncio.get_running_loop().time()
         self.ledger.call_started(self.target.ai)
-        held_back: list[LLMEvent] = []
         failure: ProviderError | None = None
-        left = False
+        disconnected = False
         try:
             await self.target.provider.load()
-            self._started = clock()
+            self._started = asyncio.get_running_loop().time()
             async with aclosing(self._stream()) as stream:
                 async for content in stream:
-                    if self._ttft_ms is None and not isinstance(content, Completed):
-                        self._ttft_ms = (clock() - self._started) * 1000
-                    for event in self._told(content):
-                        if not self.buffered or isinstance(event, RouteChosen):
-                            yield event
-                        else:
-                            held_back.append(event)
+                    for event in self._take(content):
+                        yield event
                     if self._completed:
                         break
         except ProviderError as error:
@@ -133,18 +131,18 @@ class Attempt:
             self.on_failure(error)
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            left = True
+            disconnected = True
             raise
         finally:
             self.ledger.call_ended(self.target.ai)
-            finished = self._record_outcome(failure, left=left)
+            finished = self._record_outcome(failure, disconnected=disconnected)
             reserved.record_cost(finished.cost_usd)
-        for event in held_back:
+        for event in self._held_back:
             yield event
         yield finished
 
     def _reserve(self) -> Reservation:
-        """Set aside what the call may cost. Raises `ProviderError` where a limit has no room."""
+        """Reserve what the call may cost. Raises `ProviderError` where a limit has no room."""
         provider, request = self.target.provider, self.request
         most_usd = self.ledger.most(
             provider.name, provider.model, request.most_input_tokens, request.max_tokens
@@ -157,17 +155,29 @@ class Attempt:
             logger.warning("💸 No call was made", ai=self.target.ai, reason=error.detail)
             raise
 
-    def _stream(self) -> AsyncGenerator[Content]:
-        stream = timed(
+    def _stream(self) -> TimedStream:
+        return TimedStream(
             self.target.provider.stream(self.request, self._call_usage),
             self.limits,
             self.deadline,
             self.request.max_tokens * MOST_CHARACTERS_PER_TOKEN,
         )
-        return joined(stream, self.request.said) if self.request.said else stream
 
-    def _told(self, event: Content) -> Sequence[LLMEvent]:
-        """What the caller is told of it. Raises `ProviderError` for an answer without content."""
+    def _take(self, content: Content) -> list[LLMEvent]:
+        """Return the events to yield now; a buffered text is held back."""
+        events: list[LLMEvent] = []
+        for checked in self._continuation.take(content) if self._continuation else (content,):
+            if self._ttft_ms is None and not isinstance(checked, Completed):
+                elapsed_s = asyncio.get_running_loop().time() - self._started
+                self._ttft_ms = elapsed_s * 1000
+            events += self._events_of(checked)
+        if self.buffered:
+            self._held_back += [e for e in events if not isinstance(e, RouteChosen)]
+            return [e for e in events if isinstance(e, RouteChosen)]
+        return events
+
+    def _events_of(self, event: Content) -> Sequence[LLMEvent]:
+        """Return the caller's events. Raises `ProviderError` for an answer without content."""
         if isinstance(event, TextDelta):
             self._written_tokens += estimated_tokens(event.text)
         elif isinstance(event, ToolCallDelta):
@@ -175,21 +185,23 @@ class Attempt:
         elif isinstance(event, Completed):
             self._completed = event
             if not self._routed:
-                kind = FailureKind.CONTINUATION_MISMATCH if self.request.said else FailureKind.EMPTY
+                kind = (
+                    FailureKind.CONTINUATION_MISMATCH if self.request.prefix else FailureKind.EMPTY
+                )
                 raise ProviderError(kind, "an answer without content")
             return ()
         if self._routed:
             return (event,)
         self._routed = True
         provider = self.target.provider
-        goes_on = bool(self.request.said)
+        is_continuation = bool(self.request.prefix)
         route = RouteChosen(
-            self.target.ai, provider.model, provider.name, self.reason, continued=goes_on
+            self.target.ai, provider.model, provider.name, self.reason, continued=is_continuation
         )
         return (route, event)
 
-    def _record_outcome(self, failure: ProviderError | None, *, left: bool) -> Finished:
-        """Tell circuit, ledger and log how it ended; what the closing event would be."""
+    def _record_outcome(self, failure: ProviderError | None, *, disconnected: bool) -> Finished:
+        """Record the outcome with circuit, ledger and log; return the closing event."""
         finished = self._finished(failure)
         state_before = self.permit.state
         if failure is not None:
@@ -202,13 +214,13 @@ class Attempt:
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
             _log_success(self.target.ai, finished, purpose=self.purpose)
         else:
-            outcome = CANCELLED if left else CRASHED
+            outcome = CANCELLED if disconnected else CRASHED
             if self.hedge_lost:
                 self.permit.hedge_lost()
             else:
                 self.permit.abandoned()
         if self.permit.state is CircuitState.OPEN is not state_before:
-            _log_left_alone(self.target, self.permit, outcome)
+            _log_circuit_open(self.target, self.permit, outcome)
         self.ledger.record(
             CallRecord(
                 ai=self.target.ai,
@@ -237,7 +249,7 @@ class Attempt:
         return Finished(reason, call_usage.model, usage, cost, saved, self._ttft_ms)
 
     def _usage(self, failure: ProviderError | None) -> Usage:
-        """Tokens as reported; else an estimate, none where the prompt was never read."""
+        """Return the reported tokens; else an estimate, zero where the prompt was never read."""
         written = int(self._written_tokens)
         reported = self._call_usage.usage
         if reported is not None:
@@ -249,7 +261,7 @@ class Attempt:
             return Usage(0, 0)
         read = self.request.characters // CHARACTERS_PER_TOKEN
         if self._completed is None:
-            # As reserved, the most that it can be: nobody pays less by hanging up.
+            # As reserved, the most that it can be: disconnecting never lowers the cost.
             read = self.request.most_input_tokens
         return Usage(read, written, estimated=True)
 
@@ -283,7 +295,7 @@ def _log_failure(ai: str, error: ProviderError) -> None:
     )
 
 
-def _log_left_alone(target: ModelTarget, permit: Permit, outcome: str) -> None:
+def _log_circuit_open(target: ModelTarget, permit: Permit, outcome: str) -> None:
     circuit = target.circuit
     logger.warning(
         f"🔌 [{_NAMES[target.ai]}] Left alone after failures",

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 
 import aiohttp
 import anthropic
@@ -11,13 +10,12 @@ from httpx_aiohttp.httpx2 import AiohttpTransport, Httpx2AiohttpClient
 from pydantic import SecretStr
 
 from app.errors import ProviderError
-from app.events import TextDelta
 from app.llm.connections import current_usage, no_cookies, pool
 from app.llm.failures import failure_from_response, failure_from_transport
 from app.llm.haiku_request import message_params, tool_choice_param, tool_params
 from app.llm.haiku_wire import MessageStream
 from app.llm.pieces import coalesce_deltas
-from app.llm.provider import CallUsage, ChatRequest, KeyState, ProviderEvent, ToolCallDelta
+from app.llm.provider import CallUsage, ChatRequest, KeyState, ProviderEvent
 from app.llm.responses import is_event_stream, read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
@@ -56,7 +54,7 @@ class HaikuProvider:
     async def stream(
         self, request: ChatRequest, call_usage: CallUsage
     ) -> AsyncGenerator[ProviderEvent]:
-        """Yield the answer's pieces, then `Completed`. Raises `ProviderError`.
+        """Yield the answer's deltas, then `Completed`. Raises `ProviderError`.
 
         `request.temperature` is not passed on: this API version refuses it.
         """
@@ -74,9 +72,12 @@ class HaikuProvider:
             ) as response:
                 chunks = response.iter_bytes()
                 await require_event_stream(response.status_code, response.headers, chunks)
-                async with aclosing(_deltas(chunks, message)) as deltas:
-                    async for delta in deltas:
+                decoder = SSEDecoder()
+                async for chunk in chunks:
+                    for delta in coalesce_deltas(map(message.take, decoder.feed(chunk))):
                         yield delta
+                    if message.stopped:
+                        break
         except anthropic.APIStatusError as error:
             raise _failure_from_status(error) from error
         except (anthropic.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
@@ -130,17 +131,6 @@ class _FirstBytes(httpx2.AsyncByteStream):
     async def aclose(self) -> None:
         """Close the connection."""
         await self._body.aclose()
-
-
-async def _deltas(
-    chunks: AsyncIterator[bytes], message: MessageStream
-) -> AsyncGenerator[TextDelta | ToolCallDelta]:
-    decoder = SSEDecoder()
-    async for chunk in chunks:
-        for piece in coalesce_deltas(map(message.take, decoder.feed(chunk))):
-            yield piece
-        if message.stopped:
-            return
 
 
 def _failure_from_status(error: anthropic.APIStatusError) -> ProviderError:

@@ -1,17 +1,16 @@
-"""A provider whose code takes long to load: loaded beside the start, not before it."""
+"""A provider whose code takes long to load: loaded after the start, not before it."""
 
 import asyncio
 import errno
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 
 from app.errors import FailureKind, ProviderError
 from app.llm.provider import CallUsage, ChatRequest, KeyState, Provider, ProviderEvent
 
 
 class LazyProvider:
-    """Makes a provider in a thread when it is first needed; every later call has it at once."""
+    """Make a provider in a thread when it is first needed; later calls have it at once."""
 
     def __init__(self, name: str, model: str, make: Callable[[], Provider]) -> None:
         self.name = name
@@ -24,12 +23,12 @@ class LazyProvider:
             self._making = asyncio.create_task(asyncio.to_thread(self._make))
         making = self._making
         try:
-            # Whoever gives up waiting does not take it from those who still wait.
+            # A caller that is cancelled does not cancel the load for the others.
             return await asyncio.shield(making)
         except (OSError, ImportError) as error:
             if self._making is making:
                 self._making = None  # to be tried again
-            # Of a shared library it is told in words alone.
+            # For a shared library the error has no number, only a text.
             if os.strerror(errno.EMFILE) in str(error) or os.strerror(errno.ENFILE) in str(error):
                 raise ProviderError(
                     FailureKind.NO_DESCRIPTORS, "this process has too many open files"
@@ -37,20 +36,16 @@ class LazyProvider:
             raise
 
     async def load(self) -> None:
-        """Make the provider, if nobody has. Raises `ProviderError` where no file can be opened."""
+        """Make the provider, once. Raises `ProviderError` where no file can be opened."""
         await self._made()
 
-    async def stream(
-        self, request: ChatRequest, call_usage: CallUsage
-    ) -> AsyncGenerator[ProviderEvent]:
-        """As the provider's own."""
-        provider = await self._made()
-        async with aclosing(provider.stream(request, call_usage)) as events:
-            async for event in events:
-                yield event
+    def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
+        """Stream from the provider, which `load` has made."""
+        assert self._making is not None, "load comes first"
+        return self._making.result().stream(request, call_usage)
 
     async def check_key(self) -> KeyState:
-        """As the provider's own."""
+        """Ask the provider; UNKNOWN where it cannot be loaded."""
         try:
             provider = await self._made()
         except ProviderError:

@@ -1,4 +1,4 @@
-"""What the router asks of a model's API, whoever serves it."""
+"""What the router needs of a model's API, whichever service it is."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _FRAME_TOKENS = 32
 
 
 def estimated_tokens(text: str) -> float:
-    """About how many tokens a text is; a Chinese character, of three bytes, is one."""
+    """Estimate the tokens of a text; a Chinese character, of three bytes, is one."""
     beyond_ascii = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - len(text)
     return len(text) / CHARACTERS_PER_TOKEN + beyond_ascii / 2
 
@@ -31,14 +31,14 @@ class Prompt(msgspec.Struct, frozen=True):
 
 
 PromptFor = Callable[[AiName, int], Prompt]
-"""Makes the prompt for one of the models, which may take that many tokens."""
+"""Makes the prompt for one of the models, of at most that many tokens."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
     """One call of a model. `max_tokens` bounds the answer; `temperature` is 0 to 2 or unset.
 
-    `said` is what the caller was sent of the answer already; the last message is that,
-    without white space at its end, and the model goes on from there.
+    `prefix` is the part of the answer that the caller has; the last message is that without
+    white space at its end, and the model continues it.
     """
 
     messages: Sequence[Message]
@@ -46,17 +46,17 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_tokens: int = 2048
     temperature: float | None = None
     toolbox: Toolbox = NO_TOOLS
-    said: str = ""
+    prefix: str = ""
 
     @property
     def characters(self) -> int:
         """Length of all that the model reads."""
-        said = sum(message.characters for message in self.messages)
-        return len(self.system or "") + self.toolbox.characters + said
+        messages = sum(message.characters for message in self.messages)
+        return len(self.system or "") + self.toolbox.characters + messages
 
     @property
     def most_input_tokens(self) -> int:
-        """No tokenizer makes more of it: a token has a byte at least, a message has its frame."""
+        """An upper bound for any tokenizer: a token has a byte at least, a message its frame."""
         texts = [self.system or ""]
         texts += [f"{t.name}{t.description}{t.parameters}" for t in self.toolbox.tools]
         pictures = 0
@@ -74,21 +74,21 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class AwaitingUsage(msgspec.Struct, frozen=True):
-    """The answer is whole; the provider may wait a moment more for its bill.
+    """The answer is complete; the provider may wait a moment more for the usage.
 
-    No time limit may take the answer for one that broke off any more.
+    From here on no time limit makes the answer a broken one.
     """
 
 
 class Completed(msgspec.Struct, frozen=True):
-    """The model said that it was finished."""
+    """The model finished the answer."""
 
     finish_reason: FinishReason
 
 
 MAX_TOKENS_BILLED = 1_000_000_000
 MAX_USD_BILLED = 10_000.0
-"""Far above any call's: a bill over these, or below nothing, is not believed."""
+"""Far above any call's: usage over these, or below zero, is not believed."""
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS_BILLED)]
 """A number of tokens as a provider may give it."""
@@ -99,13 +99,14 @@ ModelName = Annotated[str, msgspec.Meta(max_length=200)]
 
 @dataclass(slots=True)
 class CallUsage:
-    """What is known of a call's price while it runs; it stands however the call ends.
+    """What a call uses, as far as its provider reports it; valid after any outcome.
 
-    `sent` is whether the request went out on a connection; `model` is the one that
-    answers. `usage` is None until the provider reports it, and estimated while its
-    report is of the beginning only; `billed_usd` is what it said it charged, in US
-    dollars, None when it did not say. `lost_requests` a kept connection lost, and each
-    was sent once more.
+    Attributes:
+        model: The model that answers.
+        sent: Whether the request went out on a connection.
+        lost_requests: Requests that a kept connection lost; each was sent again.
+        usage: Tokens; None until reported, estimated while the report is of the start only.
+        billed_usd: US dollars charged; None when not reported.
     """
 
     model: str
@@ -116,7 +117,7 @@ class CallUsage:
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
-    """A piece of a call came in: nothing to pass on yet, but no silence either."""
+    """A part of a tool call arrived: nothing to pass on yet, but not silence either."""
 
 
 Content = TextDelta | ToolCallDelta | ToolCall | Completed
@@ -124,7 +125,7 @@ ProviderEvent = Content | AwaitingUsage
 
 
 class KeyState(StrEnum):
-    """What the provider says of our key."""
+    """What the provider reports about the service's key."""
 
     UNKNOWN = "unknown"
     VALID = "valid"
@@ -137,7 +138,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """The API's name, as it stands in answers and metrics."""
+        """The API's name, as in answers and metrics."""
         ...
 
     @property
@@ -146,19 +147,21 @@ class Provider(Protocol):
         ...
 
     async def load(self) -> None:
-        """Load what the calls need: that takes the service's time, and none of the API's."""
+        """Load what the calls need, outside of the API's time limits."""
         ...
 
     def stream(self, request: ChatRequest, call_usage: CallUsage) -> AsyncGenerator[ProviderEvent]:
-        """Yield content, then one `Completed` as the last event; fill in the bill on the way.
+        """Yield content, then one `Completed` as the last event; fill in `call_usage` meanwhile.
 
-        Raises `ProviderError` for every failure of the API, and nothing else.
-        Closing the generator closes the connection.
+        `load` comes first. Closing the generator closes the connection.
+
+        Raises:
+            ProviderError: For every failure of the API, and nothing else.
         """
         ...
 
     async def check_key(self) -> KeyState:
-        """Ask, free of charge, whether the key works; UNKNOWN when that cannot be told."""
+        """Ask, free of charge, whether the key is valid; UNKNOWN where there is no answer."""
         ...
 
     async def aclose(self) -> None:

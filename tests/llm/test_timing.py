@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pytest
 
 from app.errors import FailureKind, ProviderError
 from app.events import FinishReason, TextDelta, ToolCall
 from app.llm.provider import Completed, ProviderEvent, ToolCallDelta
-from app.llm.timing import TimeLimits, timed
+from app.llm.timing import TimedStream, TimeLimits
 
 LIMITS = TimeLimits(first_content_s=0.05, idle_s=30, total_s=30)
 CALL = ToolCall("toolu_1", "weather")
@@ -15,7 +16,7 @@ DONE = Completed(FinishReason.TOOL_CALLS)
 
 async def passed_on(stream: AsyncGenerator[ProviderEvent]) -> list[object]:
     deadline = asyncio.get_running_loop().time() + 30
-    return [event async for event in timed(stream, LIMITS, deadline, 100)]
+    return [event async for event in TimedStream(stream, LIMITS, deadline, 100)]
 
 
 async def test_a_tool_call_that_takes_long_to_write_is_no_silence() -> None:
@@ -77,7 +78,7 @@ async def test_the_time_that_a_caller_takes_is_not_the_providers() -> None:
     limits = TimeLimits(first_content_s=30, idle_s=30, total_s=30)
     deadline = asyncio.get_running_loop().time() + 1
     seen = 0
-    async for _ in timed(speaks(), limits, deadline, 100):
+    async for _ in TimedStream(speaks(), limits, deadline, 100):
         seen += 1
         await asyncio.sleep(0.6)
 
@@ -92,10 +93,11 @@ async def test_white_space_after_the_first_word_is_passed_on_and_is_still_a_sile
             await asyncio.sleep(0.01)
 
     limits = TimeLimits(first_content_s=30, idle_s=0.5, total_s=30)
-    stream = timed(trails_off(), limits, asyncio.get_running_loop().time() + 30, 100_000)
-    assert [await anext(stream), await anext(stream)] == [TextDelta("uno"), TextDelta(" ")]
-    with pytest.raises(ProviderError) as caught:
-        while True:
-            await anext(stream)
+    stream = TimedStream(trails_off(), limits, asyncio.get_running_loop().time() + 30, 100_000)
+    async with aclosing(stream):
+        assert [await anext(stream), await anext(stream)] == [TextDelta("uno"), TextDelta(" ")]
+        with pytest.raises(ProviderError) as caught:
+            while True:
+                await anext(stream)
 
     assert caught.value.kind is FailureKind.TIMEOUT_IDLE
