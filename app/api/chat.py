@@ -1,8 +1,8 @@
 """`POST /chat`: one turn, whole or streamed."""
 
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from asgi_correlation_id import correlation_id
@@ -17,8 +17,6 @@ from app.api.examples import CHAT
 from app.api.files import pictures_in
 from app.api.schemas import ChatIn
 from app.api.streaming import EventStream, while_connected
-from app.chat.service import Turn
-from app.events import Event
 from app.wire.answer import Answer, AnswerFold
 from app.wire.sse import named_events
 
@@ -55,18 +53,17 @@ async def chat(
     request_id = correlation_id.get() or ""
     pictures = await pictures_in(body.all_files, request)
     turn = replace(body.turn(pictures), groups=caller.groups)
-    kept = body.conversation_id and ConversationSession(conversations, caller, body.conversation_id)
-    turn = await kept.before(turn) if kept else turn
+    session = body.conversation_id and ConversationSession(
+        conversations, caller, body.conversation_id
+    )
+    turn = await session.before(turn) if session else turn
 
-    def stream(turn: Turn, *, buffered: bool) -> AsyncGenerator[Event]:
-        events = service.stream(turn, buffered=buffered)
-        return kept.keeping(turn, events) if kept else events
-
+    before_end = partial(session.store, turn.messages[-1].content) if session else None
     if body.stream:
         encode = named_events(request_id=request_id, started=started)
-        return EventStream(stream(turn, buffered=False), encode)
+        return EventStream(service.stream(turn, before_end=before_end), encode)
     with while_connected(request.receive):
-        fold = await AnswerFold.of(stream(turn, buffered=True))
+        fold = await AnswerFold.of(service.stream(turn, buffered=True, before_end=before_end))
     latency_ms = (time.perf_counter() - started) * 1000
     answer = fold.answer(request_id=request_id, latency_ms=latency_ms)
     return Response(

@@ -1,8 +1,6 @@
 """Conversations that the service keeps: `conversation_id` on `/chat`, export and deletion."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -16,7 +14,7 @@ from app.api.deps import CallerDep, ConversationsDep
 from app.api.schemas import CONVERSATION_ID
 from app.chat.conversations import Conversations
 from app.chat.service import Turn
-from app.events import Event, Finished, Message, TextDelta
+from app.events import Message
 
 router = APIRouter(prefix="/conversations", dependencies=[needs(KeyScope.CHAT)])
 
@@ -47,22 +45,14 @@ class ConversationSession:
         self._in_use = conversations.begin(*self._of)
 
     async def before(self, turn: Turn) -> Turn:
-        """The turn with what was said before it. Raises `StorageFailed`."""
-        said = await asyncio.to_thread(self._conversations.messages, *self._of)
-        earlier = tuple(Message(message.role, message.content) for message in said)
+        """Return the turn with the stored messages before it. Raises `StorageFailed`."""
+        stored = await asyncio.to_thread(self._conversations.messages, *self._of)
+        earlier = tuple(Message(message.role, message.content) for message in stored)
         return replace(turn, messages=(*earlier, *turn.messages))
 
-    async def keeping(self, turn: Turn, events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-        """The events of the turn, which is kept before its end is told."""
-        answer = [turn.continue_from]
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, TextDelta):
-                    answer.append(event.text)
-                if isinstance(event, Finished):
-                    told = (turn.messages[-1].content, "".join(answer))
-                    await asyncio.to_thread(self._conversations.add, *self._of, *told, self._in_use)
-                yield event
+    async def store(self, question: str, answer: str) -> None:
+        """Store a turn. Raises `StorageFailed`."""
+        await asyncio.to_thread(self._conversations.add, *self._of, question, answer, self._in_use)
 
 
 @router.get("/{conversation_id}")
@@ -70,10 +60,10 @@ async def export_conversation(
     conversation_id: Id, caller: CallerDep, conversations: ConversationsDep
 ) -> KeptConversation:
     """What is kept of a conversation of yours."""
-    said = await asyncio.to_thread(conversations.messages, _owner(caller), conversation_id)
-    if not said:
+    stored = await asyncio.to_thread(conversations.messages, _owner(caller), conversation_id)
+    if not stored:
         raise HTTPException(404, _UNKNOWN)
-    messages = [KeptMessage(role=m.role, content=m.content, at=m.at) for m in said]
+    messages = [KeptMessage(role=m.role, content=m.content, at=m.at) for m in stored]
     return KeptConversation(id=conversation_id, messages=messages)
 
 

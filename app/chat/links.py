@@ -11,7 +11,7 @@ Our own filter rather than a sanitiser: those take whole HTML, and this is Markd
 """
 
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -143,27 +143,44 @@ def _spaced(token: re.Match[str]) -> str:
     return f" {token[0]}" if token.lastgroup == "mail" else f"{token[0]} "
 
 
+class EventLinkFilter:
+    """A turn's events, whose text links to nothing but the turn's own sources.
+
+    `before` is the part of the answer that the caller has already.
+    """
+
+    def __init__(self, before: str = "") -> None:
+        self._links = LinkFilter(before)
+        self._emitted = [before]
+
+    @property
+    def text(self) -> str:
+        """The answer's text so far, as the caller has it."""
+        return "".join(self._emitted)
+
+    def take(self, event: Event) -> Iterator[Event]:
+        """Yield the events that can be passed on after `event`."""
+        if isinstance(event, TextDelta):
+            yield from self._delta(self._links.feed(event.text))
+            return
+        if isinstance(event, Retrieved | ToolRan):
+            self._links.allow(passage.uri for passage in event.passages)
+        if not isinstance(event, Retrieved | RouteChosen):
+            yield from self._delta(self._links.end())
+        yield replace(event, partial_text=self.text) if isinstance(event, Failed) else event
+
+    def _delta(self, text: str) -> Iterator[TextDelta]:
+        if text:
+            self._emitted.append(text)
+            yield TextDelta(text)
+
+
 async def without_external_links(
     events: AsyncGenerator[Event], before: str = ""
 ) -> AsyncGenerator[Event]:
-    """A turn's events, whose text links to nothing but the turn's own sources.
-
-    `before` is what the caller had of the answer already.
-    """
-    links = LinkFilter(before)
-    said = [before]
+    """Yield `events` through an `EventLinkFilter`."""
+    links = EventLinkFilter(before)
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, TextDelta):
-                if text := links.feed(event.text):
-                    said.append(text)
-                    yield TextDelta(text)
-                continue
-            if isinstance(event, Retrieved | ToolRan):
-                links.allow(passage.uri for passage in event.passages)
-            if not isinstance(event, Retrieved | RouteChosen) and (text := links.end()):
-                said.append(text)
-                yield TextDelta(text)
-            if isinstance(event, Failed):
-                event = replace(event, partial_text="".join(said))
-            yield event
+            for passed in links.take(event):
+                yield passed

@@ -1,7 +1,7 @@
-"""One turn of a conversation: look up, ask the model, and answer without it if need be."""
+"""One turn of a conversation: search, call a model, answer without one if none can."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from app.chat.extractive import greet, quote
-from app.chat.links import without_external_links
+from app.chat.links import EventLinkFilter
 from app.chat.lookup import Lookup
 from app.chat.packing import pack
 from app.chat.prompt import TOOLS, compose, free_characters, last_question
@@ -62,25 +62,36 @@ class Turn:
     top_k: int = DEFAULT_TOP_K
     filters: SearchFilters | None = None
     instructions: str | None = None
-    """What the application that asks tells the model, beside the service's own rules."""
+    """The calling application's instructions to the model, in addition to the service's own."""
     continue_from: str = ""
     """The beginning of the answer, where the caller has it already."""
     groups: frozenset[str] = frozenset({PUBLIC})
     """The caller's access groups."""
     toolbox: Toolbox = NO_TOOLS
-    """The caller's own tools: their calls are handed back to it."""
+    """The caller's own tools: their calls are returned to it."""
     service_tools: tuple[ToolName, ...] = ()
-    """The service's own tools that the model may use; the caller's are not, then."""
+    """The service's own tools that the model may use, instead of the caller's."""
 
     @property
     def asked(self) -> tuple[Message, ...]:
         """The conversation up to the question."""
         return self.messages[: last_question(self.messages) + 1]
 
+    def options(self, *, buffered: bool) -> CallOptions:
+        """Return how the model is to answer."""
+        return CallOptions(
+            self.model,
+            self.max_tokens,
+            self.temperature,
+            self.toolbox,
+            buffered,
+            self.continue_from,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search, ended: the seconds it took, how many passages it found."""
+    """One finished search: its seconds, and how many passages it found."""
 
     duration_s: float
     passages: int
@@ -88,17 +99,19 @@ class Search:
 
 
 SearchListener = Callable[[Search], None]
-"""Is told of every search, in the task that made it; must neither block nor raise."""
+"""Receives every search, in the task that made it; must neither block nor raise."""
+
+BeforeEnd = Callable[[str], Awaitable[None]]
 
 
 class ChatService:
-    """Answers turns; holds no state of its own between them."""
+    """Answer turns; hold no state between them."""
 
     def __init__(
         self, knowledge_base: KnowledgeBase, client: LlamaScoutClient, settings: Settings
     ) -> None:
         self.client = client
-        """For who wants a model as it is, without passages."""
+        """For routes that call a model without passages."""
         self._knowledge_base = knowledge_base
         self._extractive_fallback = settings.extractive_fallback
         rewriter = QuestionRewriter(client, settings.rewriting_timeout_s)
@@ -109,50 +122,63 @@ class ChatService:
         }
         self.search_listeners: list[SearchListener] = []
 
-    def stream(self, turn: Turn, *, buffered: bool = False) -> AsyncGenerator[Event]:
-        """Yield the turn's events; with `buffered`, the text only once the answer is complete.
+    async def stream(
+        self, turn: Turn, *, buffered: bool = False, before_end: BeforeEnd | None = None
+    ) -> AsyncGenerator[Event]:
+        """Yield the turn's events.
+
+        Args:
+            turn: What to answer.
+            buffered: Whether the text comes only once the answer is complete.
+            before_end: Is awaited with the complete answer before `Finished` is yielded.
 
         Raises:
             AnswerUnavailable: Nothing could answer. Before the first event with content only.
             ProviderError: The conversation itself is at fault. Before the same.
         """
-        options = CallOptions(
-            turn.model,
-            turn.max_tokens,
-            turn.temperature,
-            turn.toolbox,
-            buffered,
-            turn.continue_from,
-        )
-        return without_external_links(self._events(turn, options), turn.continue_from)
-
-    async def _events(self, turn: Turn, options: CallOptions) -> AsyncGenerator[Event]:
-        started = time.perf_counter()
-        # Before the search, which may have a model rewrite the question.
-        least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
-        self.client.check_room(least, options)
-        context = self.client.begin(turn.model)
+        links = EventLinkFilter(turn.continue_from)
+        options = turn.options(buffered=buffered)
+        context = self._begin(turn, options)
         found, degraded = await self._search(turn, context)
-        search = Search(time.perf_counter() - started, len(found.passages), degraded)
-        for listener in self.search_listeners:
-            listener(search)
-        yield Retrieved(found.passages, degraded)
-        sections = await self._knowledge_base.sections(found.passages)
+        for passed in links.take(Retrieved(found.passages, degraded)):
+            yield passed
         loop = self._tool_loop(turn, found, context) if turn.service_tools else None
-        prompts = self._prompts(turn, found, sections, loop)
-        if loop:
-            events = loop.run(prompts, options, may_quote=self._may_quote(found))
-        else:
-            events = self.client.route(prompts(()), options, context)
         try:
-            async with aclosing(events):
+            async with aclosing(await self._answer(turn, found, loop, options, context)) as events:
                 async for event in events:
-                    yield event
+                    for passed in links.take(event):
+                        if before_end and isinstance(passed, Finished):
+                            await before_end(links.text)
+                        yield passed
         except AnswerUnavailable as error:
             if turn.continue_from:
-                raise  # a quotation goes on from nothing
+                raise  # a quotation continues nothing
             for extract in self._extract(found, error):
-                yield loop.quoting(extract) if loop else extract
+                for passed in links.take(loop.quoting(extract) if loop else extract):
+                    if before_end and isinstance(passed, Finished):
+                        await before_end(links.text)
+                    yield passed
+
+    def _begin(self, turn: Turn, options: CallOptions) -> TurnContext:
+        # Before the search, which may call a model to rewrite the question.
+        least = Prompt(turn.messages[last_question(turn.messages) :], turn.instructions)
+        self.client.check_room(least, options)
+        return self.client.begin(turn.model)
+
+    async def _answer(
+        self,
+        turn: Turn,
+        found: SearchResult,
+        loop: ToolLoop | None,
+        options: CallOptions,
+        context: TurnContext,
+    ) -> AsyncGenerator[Event]:
+        """Return the events of the models' answer."""
+        sections = await self._knowledge_base.sections(found.passages)
+        prompts = self._prompts(turn, found, sections, loop)
+        if loop:
+            return loop.run(prompts, options, may_quote=self._may_quote(found))
+        return self.client.route(prompts(()), options, context)
 
     def _prompts(
         self,
@@ -192,6 +218,14 @@ class ChatService:
         return compose(turn.messages, extracts, tokens, turn.instructions, tool_rules)
 
     async def _search(self, turn: Turn, context: TurnContext) -> tuple[SearchResult, bool]:
+        started = time.perf_counter()
+        found, degraded = await self._found(turn, context)
+        search = Search(time.perf_counter() - started, len(found.passages), degraded)
+        for listener in self.search_listeners:
+            listener(search)
+        return found, degraded
+
+    async def _found(self, turn: Turn, context: TurnContext) -> tuple[SearchResult, bool]:
         try:
             found = await self._lookup.find(
                 turn.asked, turn.top_k, turn.filters, turn.groups, context

@@ -88,43 +88,38 @@ class ToolLoop:
             AnswerUnavailable: As `LlamaScoutClient.route` does.
             ProviderError: As `LlamaScoutClient.route` does.
         """
+        since: list[Message] = []
         try:
-            async with aclosing(self._steps(prompt_for, options)) as events:
-                async for event in events:
-                    yield event
+            for n in range(1, MAX_STEPS + 1):
+                step = _Step()
+                step_options = self._options(options, is_last=n == MAX_STEPS)
+                events = self._client.route(prompt_for(since), step_options, self._context)
+                async with aclosing(events):
+                    async for event in events:
+                        if shown := self._shown(event, step):
+                            yield shown
+                if step.finished is None:
+                    return  # it broke off, and `Failed` was its last event
+                self.emitted_text = join_paragraphs(self.emitted_text, step.text)
+                self.spent.add(step.finished)
+                if not step.calls or n == MAX_STEPS:
+                    yield self._end(step.finished, cut_short=bool(step.calls))
+                    return
+                results = [self._results.told(r) for r in await self._carried_out(step.calls)]
+                for ran, _ in results:
+                    yield ran
+                returned = tuple(result for _, result in results)
+                since.append(Message("assistant", step.text, tuple(step.calls)))
+                since.append(Message("user", "", tool_results=returned))
         except (AnswerUnavailable, ProviderError) as error:
             quoted = may_quote and isinstance(error, AnswerUnavailable)
             if not self.spent.calls or options.buffered or quoted:
                 raise
             yield Failed(_kind(error), str(error), self.emitted_text)
 
-    async def _steps(
-        self, prompt_for: StepPrompt, options: CallOptions
-    ) -> AsyncGenerator[LLMEvent | ToolRan]:
-        since: list[Message] = []
-        for n in range(1, MAX_STEPS + 1):
-            toolbox = Toolbox(self._tools.definitions, "none" if n == MAX_STEPS else "auto")
-            step = _Step()
-            call_options = replace(options, toolbox=toolbox, prefix="")
-            events = self._client.route(prompt_for(since), call_options, self._context)
-            async with aclosing(events):
-                async for event in events:
-                    if shown := self._shown(event, step):
-                        yield shown
-            if step.finished is None:
-                return  # it broke off, as the last event said
-            self.emitted_text = join_paragraphs(self.emitted_text, step.text)
-            self.spent.add(step.finished)
-            if not step.calls or n == MAX_STEPS:
-                yield self._end(step.finished, cut_short=bool(step.calls))
-                return
-            told = [self._results.told(run) for run in await self._carried_out(step.calls)]
-            for ran, _ in told:
-                yield ran
-            since += [
-                Message("assistant", step.text, tuple(step.calls)),
-                Message("user", "", tool_results=tuple(result for _, result in told)),
-            ]
+    def _options(self, options: CallOptions, *, is_last: bool) -> CallOptions:
+        toolbox = Toolbox(self._tools.definitions, "none" if is_last else "auto")
+        return replace(options, toolbox=toolbox, prefix="")
 
     def quoting(self, event: Event) -> Event:
         """An event of the answer without a model, after what the steps said and cost."""

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from app.llm.late_provider import LazyProvider
-from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.ledger import Ledger
+from app.llm.llama_scout_client import LlamaScoutClient, RoutingOptions
 from app.llm.openrouter import OpenRouterProvider
 from app.llm.pricing import Price, PriceList
 from app.llm.provider import Provider
@@ -17,29 +18,19 @@ from app.settings import Settings
 async def open_client(
     settings: Settings, first: Callable[[], Awaitable[object]] | None = None
 ) -> AsyncIterator[LlamaScoutClient]:
-    """The router with the sides whose keys are set; watches the keys, closes at the end.
+    """Open the router with the models whose keys are set; watch the keys, close at the end.
 
-    What is heavy to load is loaded beside, after `first` has ended: a model that is asked
+    Heavy imports run in the background, after `first` has ended: a model that is called
     before that loads its own.
     """
     prices = configured_prices(settings)
+    ledger = Ledger(prices, settings.haiku_model, settings.daily_spending_limit_usd)
     client = LlamaScoutClient(
         _llama(settings),
         _haiku(settings),
+        _routing_options(settings),
+        ledger,
         force_haiku=settings.force_haiku,
-        limits=TimeLimits(
-            first_content_s=settings.first_content_timeout_s,
-            idle_s=settings.idle_timeout_s,
-            total_s=settings.total_timeout_s,
-        ),
-        prices=prices,
-        haiku_model=settings.haiku_model,
-        circuit_breaker=settings.circuit_breaker,
-        hedge_after_s=settings.hedge_after_ms / 1000,
-        llama_context_tokens=settings.llama_context_tokens,
-        haiku_context_tokens=settings.haiku_context_tokens,
-        daily_limit_usd=settings.daily_spending_limit_usd,
-        continue_mid_answer=settings.mid_answer_failure == "continue",
     )
 
     async def load_and_watch() -> None:
@@ -50,13 +41,28 @@ async def open_client(
             await asyncio.to_thread(prices.price, "anthropic", settings.haiku_model)
         await client.watch_keys()
 
-    beside = asyncio.create_task(load_and_watch())
+    background = asyncio.create_task(load_and_watch())
     try:
         yield client
     finally:
-        beside.cancel()
-        await asyncio.gather(beside, return_exceptions=True)
+        background.cancel()
+        await asyncio.gather(background, return_exceptions=True)
         await client.aclose()
+
+
+def _routing_options(settings: Settings) -> RoutingOptions:
+    return RoutingOptions(
+        limits=TimeLimits(
+            first_content_s=settings.first_content_timeout_s,
+            idle_s=settings.idle_timeout_s,
+            total_s=settings.total_timeout_s,
+        ),
+        circuit_breaker=settings.circuit_breaker,
+        continue_mid_answer=settings.mid_answer_failure == "continue",
+        hedge_after_s=settings.hedge_after_ms / 1000,
+        llama_context_tokens=settings.llama_context_tokens,
+        haiku_context_tokens=settings.haiku_context_tokens,
+    )
 
 
 def _llama(settings: Settings) -> OpenRouterProvider | None:

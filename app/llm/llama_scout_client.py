@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -46,6 +47,27 @@ _PASSING = {
 _BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
 
+@dataclass(frozen=True, slots=True)
+class RoutingOptions:
+    """How calls are routed, for all turns.
+
+    Attributes:
+        limits: The time limits of each call, and of a turn.
+        circuit_breaker: Whether failures open a model's circuit.
+        continue_mid_answer: Whether Haiku continues an answer that broke off.
+        hedge_after_s: Seconds without content after which Haiku is called too; 0 for never.
+        llama_context_tokens: Llama's window.
+        haiku_context_tokens: Haiku's window.
+    """
+
+    limits: TimeLimits = field(default_factory=TimeLimits)
+    circuit_breaker: bool = True
+    continue_mid_answer: bool = True
+    hedge_after_s: float = 0.0
+    llama_context_tokens: int = 131_072
+    haiku_context_tokens: int = 200_000
+
+
 class LlamaScoutClient:
     """Route a conversation to a model. Either model may be missing."""
 
@@ -53,30 +75,24 @@ class LlamaScoutClient:
         self,
         llama: Provider | None = None,
         haiku: Provider | None = None,
+        options: RoutingOptions | None = None,
+        ledger: Ledger | None = None,
         *,
         force_haiku: bool = False,
-        limits: TimeLimits | None = None,
-        prices: PriceList | None = None,
-        haiku_model: str = "claude-haiku-4-5",
-        circuit_breaker: bool = True,
-        continue_mid_answer: bool = True,
-        hedge_after_s: float = 0.0,
-        llama_context_tokens: int = 131_072,
-        haiku_context_tokens: int = 200_000,
-        daily_limit_usd: float | None = None,
     ) -> None:
+        options = options or RoutingOptions()
+        self.ledger = ledger or Ledger(PriceList(), "claude-haiku-4-5")
         self.force_haiku = force_haiku
-        self.ledger = Ledger(prices or PriceList(), haiku_model, daily_limit_usd)
         self.llama = self.haiku = None
         if llama:
-            circuit = Circuit(enabled=circuit_breaker)
-            self.llama = ModelTarget(LLAMA, llama, circuit, llama_context_tokens)
+            circuit = Circuit(enabled=options.circuit_breaker)
+            self.llama = ModelTarget(LLAMA, llama, circuit, options.llama_context_tokens)
         if haiku:
-            circuit = Circuit(enabled=circuit_breaker)
-            self.haiku = ModelTarget(HAIKU, haiku, circuit, haiku_context_tokens)
-        self._limits = limits or TimeLimits()
-        self._goes_on = continue_mid_answer
-        self._hedge_after_s = hedge_after_s
+            circuit = Circuit(enabled=options.circuit_breaker)
+            self.haiku = ModelTarget(HAIKU, haiku, circuit, options.haiku_context_tokens)
+        self._limits = options.limits
+        self._continues = options.continue_mid_answer
+        self._hedge_after_s = options.hedge_after_s
         if llama is not None:
             logger.info("✅ Llama 4 Scout client initialized", model=llama.model)
 
@@ -268,7 +284,7 @@ class LlamaScoutClient:
         """Whether another model may be called after `error`."""
         call.reason = _reason_after(call, target)
         broke_off = call.emitted_text != call.options.prefix
-        if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._goes_on):
+        if error.kind is FailureKind.CONTENT_FILTER or (broke_off and not self._continues):
             return False
         if target.ai == LLAMA and call.hedge_lost(LLAMA) and not call.emitted_text:
             # Llama was healthy, and was closed for a Haiku that then failed.

@@ -114,6 +114,8 @@ class TimedStream:
                 return await anext(self._stream)
         except TimeoutError:
             raise ProviderError(kind, f"{kind} limit passed") from None
+        except StopAsyncIteration:
+            raise RuntimeError("a provider's stream ends with Completed or an error") from None
 
     def _resume(self) -> None:
         """Take the caller's time off the limits, and start the limit for the next content."""

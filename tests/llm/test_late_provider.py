@@ -10,7 +10,7 @@ from app.errors import AnswerUnavailable, FailureKind
 from app.events import Message
 from app.llm.haiku import HaikuProvider
 from app.llm.late_provider import LazyProvider
-from app.llm.llama_scout_client import LlamaScoutClient
+from app.llm.llama_scout_client import LlamaScoutClient, RoutingOptions
 from app.llm.provider import KeyState
 from app.llm.timing import TimeLimits
 from tests.upstream import Upstream, haiku_says
@@ -34,7 +34,8 @@ async def test_loading_takes_nothing_of_the_models_time(upstream: Upstream) -> N
 
     upstream.haiku(haiku_says("Eccomi."))
     late = LazyProvider("anthropic", "claude-haiku-4-5", make)
-    client = LlamaScoutClient(haiku=late, limits=TimeLimits(first_content_s=FIRST_CONTENT_S))
+    limits = TimeLimits(first_content_s=FIRST_CONTENT_S)
+    client = LlamaScoutClient(haiku=late, options=RoutingOptions(limits))
     try:
         answer = await client.chat_async([Message("user", "Ciao")])
     finally:
