@@ -1,1 +1,1 @@
-"""One turn of a conversation: what to look up and what to say to the model."""
+"""One turn of a conversation: what to search for and what to send to the model."""

@@ -1,6 +1,6 @@
-"""Conversations that are kept for clients that keep none themselves, in a SQLite file.
+"""Conversations of clients that store none themselves, in a SQLite file.
 
-Our own table rather than a framework's memory: those keep what their own agents said.
+Our own table rather than a framework's memory: those store what their own agents emit.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from app.errors import StorageFailed
 
 FILE_NAME = "conversations.db"
 MAX_AGE_S = 30 * 24 * 3600
-"""A conversation that nobody went on with for so long is forgotten."""
+"""A conversation without a turn for so long is deleted."""
 MAX_MESSAGES = 100
 """Of one conversation; the oldest go first."""
 MAX_CONVERSATIONS = 10_000
@@ -67,7 +67,7 @@ SELECT conversation FROM (
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message that is kept; `at` is in seconds since 1970."""
+    """One stored message; `at` is in seconds since 1970."""
 
     role: Literal["user", "assistant"]
     content: str
@@ -75,7 +75,7 @@ class StoredMessage:
 
 
 class ActiveConversation:
-    """A conversation that turns are under way in; `deleted` once it is deleted meanwhile."""
+    """A conversation with turns in progress; `deleted` once it is deleted meanwhile."""
 
     def __init__(self) -> None:
         self.deleted = False
@@ -84,7 +84,7 @@ class ActiveConversation:
 class Conversations:
     """`DATA_DIR/conversations.db`. Calls block, and raise `StorageFailed` where it cannot be used.
 
-    `owner` is the name of the caller's key: nobody reads another's. What is deleted is
+    `owner` is the name of the caller's key: no caller reads another's. Deleted text is
     overwritten in the file.
     """
 
@@ -98,7 +98,7 @@ class Conversations:
         )
 
     def begin(self, owner: str, conversation: str) -> ActiveConversation:
-        """For `add`, at the beginning of a turn; hold it until the turn has ended."""
+        """Register a turn in progress; pass the result to `add`, and hold it until then."""
         with self._beginning:
             key = (owner, conversation)
             in_use = self._in_use.get(key)
@@ -107,14 +107,14 @@ class Conversations:
             return in_use
 
     def messages(self, owner: str, conversation: str) -> list[StoredMessage]:
-        """The messages, the oldest first; nothing where it is not known, or too old."""
+        """Return the messages, oldest first; none where the conversation is unknown or too old."""
         with self._opened() as connection:
             rows = connection.execute(
                 f"SELECT role, content, at {_OF} ORDER BY n",
                 (owner, conversation),
             ).fetchall()
-        said = [StoredMessage(*row) for row in rows]
-        return said if said and said[-1].at > time.time() - MAX_AGE_S else []
+        stored = [StoredMessage(*row) for row in rows]
+        return stored if stored and stored[-1].at > time.time() - MAX_AGE_S else []
 
     def add(
         self,
@@ -124,9 +124,9 @@ class Conversations:
         answer: str,
         in_use: ActiveConversation | None = None,
     ) -> None:
-        """Keep one turn, unless it was `in_use` and is deleted; purge what is too old or too much.
+        """Store one turn, unless `in_use` was deleted; purge what is too old or too much.
 
-        The conversation itself is kept, however large it is.
+        The conversation itself is never purged for its size.
         """
         now = time.time()
         of = (owner, conversation)
@@ -149,9 +149,10 @@ class Conversations:
                         _delete(connection, owner, name)
 
     def delete(self, owner: str, conversation: str) -> bool:
-        """Forget a conversation, what turns that are under way would add too.
+        """Delete a conversation, and what turns in progress would add to it.
 
-        False where there is none, and no turn that would begin one.
+        Returns:
+            False where there is neither a conversation nor a turn that would start one.
         """
         with self._writing, self._opened() as connection:
             with self._beginning:
@@ -161,7 +162,7 @@ class Conversations:
             return _delete(connection, owner, conversation) or in_use is not None
 
     def purge(self) -> None:
-        """Forget what nobody went on with for `MAX_AGE_S`."""
+        """Delete conversations without a turn for `MAX_AGE_S`."""
         with self._writing, self._opened() as connection:
             _purge_old(connection)
 

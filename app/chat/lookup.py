@@ -1,4 +1,4 @@
-"""From the last question of a conversation to passages."""
+"""Find the passages for the last question of a conversation."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from app.chat.rewriting import (
     QuestionRewriter,
+    depends_on_history,
     is_short,
-    leans_on_history,
     with_the_question_before,
 )
 from app.events import Message
@@ -21,7 +21,7 @@ Rewriting = asyncio.Task[dict[str, str]]
 
 
 class Lookup:
-    """Searches for what was asked, and once more for its rewriting where that may find more."""
+    """Search for the question, and again for its rewrite where that may find more."""
 
     def __init__(self, knowledge_base: KnowledgeBase, rewriter: QuestionRewriter | None) -> None:
         self._knowledge_base = knowledge_base
@@ -56,7 +56,7 @@ class Lookup:
             rewritten = await (rewriting or self._rewrite(messages, context))
         if rewritten:
             return await search(rewritten.get(found.language or "en", question), rewritten)
-        # A long one may stand alone for all its pronouns, as it then finds its answer at once.
+        # A long one may be clear for all its pronouns: then it finds its answer at once.
         if rewriting and (is_short(question) or not found.confident):
             return await search(with_the_question_before(messages))
         return found
@@ -65,8 +65,8 @@ class Lookup:
     async def _rewriting(
         self, messages: Sequence[Message], context: TurnContext
     ) -> AsyncIterator[Rewriting | None]:
-        """For a question that leans on the history: its rewriting, begun beside the search."""
-        if not leans_on_history(messages):
+        """For a question that depends on the history: its rewrite, concurrent with the search."""
+        if not depends_on_history(messages):
             yield None
             return
         rewriting = asyncio.create_task(self._rewrite(messages, context))
@@ -77,8 +77,8 @@ class Lookup:
             await asyncio.gather(rewriting, return_exceptions=True)
 
     def _remembered(self, messages: Sequence[Message]) -> Mapping[str, str]:
-        """The rewriting of a question that was asked before, and stands alone."""
-        if self._rewriter is None or leans_on_history(messages):
+        """Return the rewrite of an independent question that was asked before."""
+        if self._rewriter is None or depends_on_history(messages):
             return {}
         return self._rewriter.remembered(messages)
 

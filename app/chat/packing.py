@@ -1,4 +1,4 @@
-"""Passages into the room that a model's prompt has for them."""
+"""Pack passages into the part of a model's prompt that is theirs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Extract:
 
     numbers: tuple[int, ...]
     passage: Passage
-    """The first of the passages that stand in it."""
+    """The first of its passages."""
     text: str
 
 
@@ -37,7 +37,7 @@ def pack(
 ) -> list[Extract]:
     """As many of the first passages as fit, the best always; numbered from 1 as they come.
 
-    What room is left goes to the whole `sections` round them (by place in `passages`),
+    The remaining characters go to their whole `sections` (by place in `passages`),
     the best first. Passages that follow one another or share a section are one extract.
     """
     spans = _own(passages, characters)
@@ -46,10 +46,10 @@ def pack(
         section = sections.get(n - 1)
         if section is not None and any(span.numbers == [n] for span in spans):
             left -= _widen(spans, n, section, left)
-    joined = _joined(sorted(spans, key=lambda s: (s.passage.document_id, s.start)))
+    merged = _merged(sorted(spans, key=lambda s: (s.passage.document_id, s.start)))
     return [
         Extract(tuple(sorted(span.numbers)), span.passage, span.text)
-        for span in sorted(joined, key=lambda span: min(span.numbers))
+        for span in sorted(merged, key=lambda span: min(span.numbers))
     ]
 
 
@@ -77,22 +77,22 @@ def _widen(spans: list[_Span], n: int, section: Section, left: int) -> int:
     return added
 
 
-def _joined(spans: Sequence[_Span]) -> list[_Span]:
+def _merged(spans: Sequence[_Span]) -> list[_Span]:
     """Spans of one section that follow one another, as one; in document order."""
-    joined: list[_Span] = []
+    merged: list[_Span] = []
     for span in spans:
-        last = joined[-1] if joined else None
+        last = merged[-1] if merged else None
         if last and _follows(last, span):
             last.numbers += span.numbers
             last.text = f"{last.text}\n{span.text}"
             last.end = span.end
         else:
-            joined.append(span)
-    return joined
+            merged.append(span)
+    return merged
 
 
 def _follows(last: _Span, span: _Span) -> bool:
-    # Between two pieces of one section there is nothing but a blank line.
+    # Between two chunks of one section there is nothing but a blank line.
     return (last.passage.document_id, last.passage.section) == (
         span.passage.document_id,
         span.passage.section,

@@ -1,4 +1,4 @@
-"""What the model is told: who it is, what was asked, and the passages, as data."""
+"""The prompt: the role, the conversation, and the passages, as data."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ def compose(
 
     After the question may stand what tools were asked since, and what they returned.
     Whole turns of the history are left out, the oldest first, until it fits. The
-    delimiter around the passages is made afresh each time, so that no document can
+    delimiter around the passages is random each time, so that no document can
     hold its closing line.
     """
     turns = _turns(history)
@@ -98,7 +98,7 @@ def _system(
 
 
 def last_question(history: Sequence[Message]) -> int:
-    """Where in a conversation the user's last question stands."""
+    """Return the index of the user's last question."""
     return max(n for n, message in enumerate(history) if message.asks)
 
 

@@ -1,4 +1,4 @@
-"""The question as a search wants it: standing alone, in the knowledge base's three languages."""
+"""Query rewrite: an independent question in the knowledge base's three languages."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ MAX_CHARACTERS = 500
 """Of one rewritten question; longer ones are cut."""
 
 _REMEMBERED = 1_024
-# What a question may lean on: the turns just before it, and the beginning of each.
+# What a question may depend on: the turns just before it, and the beginning of each.
 _EARLIER_MESSAGES = 4
 _EARLIER_CHARACTERS = 600
 _QUESTION_CHARACTERS = 2_000
 _FEW_WORDS = 8
-# Words that stand for something said before, in a question of any length. Of the 84 questions
-# that retrieval is measured on, all of which stand alone, 9 hold one: each would cost a call.
-_LEANING = re.compile(
+# Words that refer to earlier messages, in a question of any length. Of the 84 questions that
+# retrieval is measured on, all independent, 9 contain one: each would cost a call.
+_DEPENDENT = re.compile(
     r"""
     ^\W*(?:and|but|or|so|also|then|what\ about|how\ about
           |e|ed|ma|o|oppure|anche|quindi|allora|invece
@@ -96,15 +96,15 @@ class QuestionRewriter:
         return self._known[asked]
 
 
-def leans_on_history(messages: Sequence[Message]) -> bool:
+def depends_on_history(messages: Sequence[Message]) -> bool:
     """Whether the last question may only make sense after those before."""
     asked_before = any(message.asks for message in messages[:-1])
     question = messages[-1].content
-    return asked_before and (is_short(question) or bool(_LEANING.search(question)))
+    return asked_before and (is_short(question) or bool(_DEPENDENT.search(question)))
 
 
 def is_short(question: str) -> bool:
-    """Whether it holds too little to be searched for without what was said before."""
+    """Whether a question is too short to be searched for without the messages before it."""
     return len(question.split()) <= _FEW_WORDS
 
 
@@ -125,13 +125,13 @@ def _excerpt(messages: Sequence[Message]) -> list[Message]:
 
 def _prompt(asked: Sequence[Message]) -> Prompt:
     delimiter = Delimiter("conversation")
-    said = "\n".join(f"{message.role}: {message.content}" for message in asked)
+    conversation = "\n".join(f"{message.role}: {message.content}" for message in asked)
     system = _INSTRUCTIONS.format(marker=delimiter.marker)
-    return Prompt([Message("user", delimiter.around(said))], system)
+    return Prompt([Message("user", delimiter.around(conversation))], system)
 
 
 def _read(reply: str) -> dict[str, str]:
-    """The JSON object in the reply, with or without a code fence round it."""
+    """The JSON object in the reply, with or without a code block around it."""
     text = reply[reply.find("{") : reply.rfind("}") + 1]
     try:
         return msgspec.json.decode(text, type=Rewritten).by_language()

@@ -35,7 +35,7 @@ class ToolFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a tool found, and what the model is told beside it."""
+    """What a tool found, with a note for the model."""
 
     passages: tuple[Passage, ...]
     note: str = ""
@@ -159,7 +159,7 @@ class ServiceTools:
 
 
 def _definition(name: ToolName) -> Tool:
-    """The tool as a model is told of it."""
+    """The tool's definition for a model."""
     description, arguments = _DESCRIPTIONS[name]
     _, schemas = msgspec.json.schema_components([arguments])
     return Tool(name, description, schemas[arguments.__name__])

@@ -6,7 +6,7 @@ from app.events import Finished, Usage
 
 
 class Spent:
-    """Tokens and US dollars of the calls so far; a cost that nobody knows makes the sum unknown."""
+    """Tokens and US dollars of the calls so far; an unknown cost makes the sum unknown."""
 
     def __init__(self) -> None:
         self.calls: list[Finished] = []

@@ -73,7 +73,7 @@ class ToolLoop:
 
     @property
     def rules(self) -> str:
-        """What the model is told of the tools."""
+        """The rules for the tools in the system prompt."""
         return self._results.rules
 
     async def run(
@@ -105,7 +105,7 @@ class ToolLoop:
                 if not step.calls or n == MAX_STEPS:
                     yield self._end(step.finished, cut_short=bool(step.calls))
                     return
-                results = [self._results.told(r) for r in await self._carried_out(step.calls)]
+                results = [self._results.reported(r) for r in await self._carried_out(step.calls)]
                 for ran, _ in results:
                     yield ran
                 returned = tuple(result for _, result in results)
@@ -122,7 +122,7 @@ class ToolLoop:
         return replace(options, toolbox=toolbox, prefix="")
 
     def quoting(self, event: Event) -> Event:
-        """An event of the answer without a model, after what the steps said and cost."""
+        """Return an event of the extractive answer, after the text and cost of the steps."""
         match event:
             case TextDelta():
                 return TextDelta(f"\n\n{event.text}") if self.emitted_text else event
@@ -132,7 +132,7 @@ class ToolLoop:
         return event
 
     def _shown(self, event: LLMEvent, step: _Step) -> LLMEvent | None:
-        """What the caller sees of a step's event, which is noted."""
+        """Record a step's event; return what the caller sees of it."""
         match event:
             case RouteChosen():
                 same = self._route is not None and self._route.ai_used == event.ai_used

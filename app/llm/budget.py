@@ -1,7 +1,7 @@
-"""What may be spent in a day (UTC): reserved before a call, settled after it.
+"""What may be spent in a day (UTC): reserved before a call, booked after it.
 
-A call reserves the most that it can come to, so that calls under way at once stay within
-the limit together. Held in memory, by one process; `app/ops/spending.py` keeps the sums.
+A call reserves the most that it can cost, so that concurrent calls stay within the limit
+together. Held in memory, by one process; `app/ops/spending.py` keeps the sums.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ import msgspec
 from app.errors import FailureKind, ProviderError
 
 SERVICE = ""
-"""The account that every call is booked on; the others are keys' names."""
+"""The account that every call is booked on; other accounts are keys' names."""
 
 
 @dataclass(slots=True)
@@ -29,15 +29,15 @@ class Payer:
     daily_usd: float | None
     tokens: int = 0
     address: str = ""
-    """Of who calls without a key."""
+    """Of a caller without a key."""
 
 
 payer: ContextVar[Payer | None] = ContextVar("payer", default=None)
-"""Whose request this is: it follows the request's tasks, as the request's id does."""
+"""The payer of the current request; inherited by the request's tasks."""
 
 
 def caller_name() -> str:
-    """Who makes the current request: a key's name or an address; "" is the machine itself."""
+    """Return the current request's caller: a key's name or an address; "" for the service."""
     paying = payer.get()
     return (paying.name or paying.address) if paying else ""
 
@@ -51,11 +51,11 @@ class Booking(msgspec.Struct, frozen=True):
 
 
 Listener = Callable[[Booking], None]
-"""Is told of every booking, in the task that made it; must neither block nor raise."""
+"""Receives every booking, in the task that made it; must neither block nor raise."""
 
 
 class Reservation:
-    """What one call may cost, until it is settled."""
+    """What one call may cost, until its cost is booked."""
 
     def __init__(self, budget: "Budget", day: str, accounts: tuple[str, ...], usd: float) -> None:
         self._budget = budget
@@ -64,7 +64,7 @@ class Reservation:
         self._usd = usd
 
     def record_cost(self, usd: float | None) -> None:
-        """The call came to that; where nobody knows, to all that was reserved."""
+        """Book the call's cost in US dollars; None, where it is unknown, books the reserved sum."""
         if usd is not None:
             self._budget.book(self._day, self._accounts, usd - self._usd)
 
@@ -89,21 +89,22 @@ class Budget:
         return self._now().date().isoformat()
 
     def remember(self, spent: Mapping[str, float]) -> None:
-        """Take over what was spent today before, by account."""
+        """Add what earlier processes spent today, by account."""
         for account, usd in spent.items():
             self._spent[account] += usd
 
     def spent_usd(self, account: str = SERVICE) -> float:
-        """Spent today on that account, with what calls under way have reserved."""
-        self._turn_the_page()
+        """Return today's US dollars of an account, with the reservations of calls in flight."""
+        self._start_new_day()
         return self._spent[account]
 
     def reserve(self, most_usd: float | None) -> Reservation:
-        """Set aside what the call may cost, None where nobody knows.
+        """Reserve the most that the call may cost in US dollars, None where it is unknown.
 
-        Raises `ProviderError` of the kind SPENDING_LIMIT where a limit would be passed.
+        Raises:
+            ProviderError: SPENDING_LIMIT, where a limit would be exceeded.
         """
-        self._turn_the_page()
+        self._start_new_day()
         paying = payer.get()
         accounts = (SERVICE, paying.name) if paying and paying.name else (SERVICE,)
         self._check(SERVICE, self._limit_usd, "the service", most_usd)
@@ -142,7 +143,7 @@ class Budget:
         left = (midnight - now).total_seconds()
         return ProviderError(FailureKind.SPENDING_LIMIT, detail, retry_after_s=left)
 
-    def _turn_the_page(self) -> None:
+    def _start_new_day(self) -> None:
         today = self.today
         if self._day != today:
             self._day = today

@@ -18,7 +18,7 @@ from app.llm.circuit_gate import MAX_COOL_DOWN_S, CircuitState, Gate
 from app.llm.provider import KeyState
 
 RATE_LIMIT_COOL_DOWN_S = 2.0
-"""For a 429 that does not say when to come back."""
+"""For a 429 without a time to retry after."""
 UNANSWERED_KEY_CHECKS = 3
 """After so many in a row a call itself must find out whether the key works."""
 SHARE = 3
@@ -47,7 +47,7 @@ _BY_SEVERITY = (CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN)
 
 
 class Circuit:
-    """Decides, call by call, whether a provider is tried for a caller.
+    """Decide, call by call, whether a provider is called for a caller.
 
     Times are monotonic seconds. `key_state` is the last that is known of the service's key;
     while it is bad, and checks of it are answered, the circuit stays open for all, whatever
@@ -87,7 +87,7 @@ class Circuit:
         return max(0.0, self._shared.open_until - now, own)
 
     def state_for(self, caller: str) -> CircuitState:
-        """The state as this caller finds it now."""
+        """Return the state for this caller."""
         if not self._enabled:
             return CircuitState.CLOSED
         now, own = self._clock(), self._own.get(caller)
@@ -95,7 +95,7 @@ class Circuit:
         return _worst(shared, own.state(now)) if own else shared
 
     def retry_after_s_for(self, caller: str) -> float:
-        """Seconds until this caller may call again; 0 when it may now."""
+        """Return the seconds until this caller may call again; 0 when it may now."""
         if self.state_for(caller) is CircuitState.CLOSED:
             return 0.0
         own = self._own.get(caller)
@@ -103,7 +103,10 @@ class Circuit:
         return max(0.0, until - self._clock())
 
     def try_acquire(self, caller: str = "") -> "Permit | None":
-        """A permit for one call, to be settled once; None when none may be made now."""
+        """Return a permit for one call, or None while no call may be made.
+
+        The permit is released by exactly one of its methods.
+        """
         state = self.state_for(caller)
         if state is CircuitState.OPEN:
             return None
@@ -120,10 +123,10 @@ class Circuit:
         return permit
 
     def key_checked(self, state: KeyState) -> None:
-        """Take the answer of the provider's key endpoint; UNKNOWN is none.
+        """Apply the answer of the provider's key endpoint; UNKNOWN is no answer.
 
-        A key that works again closes the circuit, but no sooner than a deadline that
-        stands: OpenRouter's endpoint knows of the key's limit, not of the account's credit.
+        A key that is valid again closes the circuit, but not before a deadline that is set:
+        OpenRouter's endpoint knows the key's limit, not the account's credit.
         """
         if state is KeyState.UNKNOWN:
             self._unanswered_checks += 1
@@ -168,7 +171,7 @@ class Circuit:
     ) -> None:
         now, own = self._clock(), self._gate_of(permit.caller)
         own.last_call = now
-        # A call that began before the key was refused says nothing of it now.
+        # A call from before the key was refused is no evidence about the key now.
         if spoke and error is None and permit.began >= self._key_refused_at:
             self.key_state = KeyState.VALID
         well = error is None and not slow
@@ -180,7 +183,7 @@ class Circuit:
         elif not own.opened and own.fails_too_often:
             own.open_for(own.cool_down_s, now)
         if error is not None:
-            self._obey(error, own)
+            self._apply_wait(error, own)
 
     def _record_shared_outcome(
         self, permit: "Permit", error: ProviderError | None, own: Gate, *, well: bool
@@ -197,7 +200,7 @@ class Circuit:
                 self._failed_probes.clear()
                 self._shared.reopen(now)
             elif own.probe is not permit:
-                # One caller's probe keeps nobody else from another.
+                # One caller's failed probe does not keep other callers from theirs.
                 own.open_for(own.cool_down_s, now)
         elif not self._shared.opened and self._shared.fails_too_often:
             self._shared.open_for(self._shared.cool_down_s, now)
@@ -207,7 +210,7 @@ class Circuit:
         if own := self._own.get(permit.caller):
             own.release(permit)
 
-    def _obey(self, error: ProviderError, own: Gate) -> None:
+    def _apply_wait(self, error: ProviderError, own: Gate) -> None:
         # A 402 that says when to come back is a budget in flight, not a spent credit.
         transient = error.kind is FailureKind.PAYMENT and error.retry_after_s is not None
         if error.kind in _KEY_FAULTS and not transient:
@@ -231,7 +234,7 @@ class Circuit:
 
 
 class Permit:
-    """The right to make one call; exactly one of its methods is called when it has ended."""
+    """The right to make one call; exactly one of its methods is called at the end."""
 
     def __init__(self, circuit: Circuit, caller: str) -> None:
         self._circuit = circuit
@@ -244,22 +247,22 @@ class Permit:
         return self._circuit.state_for(self.caller)
 
     def succeeded(self, *, slow: bool = False) -> None:
-        """The call gave an answer; a slow one counts against the provider all the same."""
+        """Record an answer; a slow one counts as a failure of the provider."""
         self._circuit._record_outcome(self, None, slow=slow)
 
     def failed(self, error: ProviderError) -> None:
-        """The call failed; a fault of the request's or of this machine's does not count."""
+        """Record a failure; one of the request or of this machine does not count."""
         if error.kind in _NOT_ITS_FAULT:
             self.abandoned()
         else:
             self._circuit._record_outcome(self, error, slow=False)
 
     def hedge_lost(self) -> None:
-        """The call was given up for another model's, which began later and spoke first."""
+        """Record a call that was closed because its hedge had content first."""
         self._circuit._record_outcome(self, None, slow=True, spoke=False)
 
     def abandoned(self) -> None:
-        """The call says nothing of the provider: its caller left, or it was not made."""
+        """Release without a result: the caller disconnected, or no call was made."""
         self._circuit._release(self)
 
 

@@ -1,4 +1,4 @@
-"""The count of results behind a circuit breaker, and the state that follows from it."""
+"""The results that a circuit breaker counts, and the state that follows from them."""
 
 from collections import deque
 from dataclasses import dataclass, field

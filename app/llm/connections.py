@@ -1,4 +1,4 @@
-"""The connections to a model's API: kept ones, and what of a call is noted on its bill."""
+"""The connections to a model's API: kept ones, and what they record in a call's usage."""
 
 import asyncio
 import ssl
@@ -26,7 +26,7 @@ CLOSED_WHILE_IDLE_S = 1.0
 logger = structlog.get_logger(__name__)
 
 current_usage: ContextVar[CallUsage | None] = ContextVar("current_usage", default=None)
-"""The bill of the call that this task is about to make: aiohttp connects in the caller's task."""
+"""The usage of the call that this task makes: aiohttp connects in the caller's task."""
 
 _kept: ContextVar[bool] = ContextVar("kept", default=False)
 """Whether the request goes over a connection that had served before."""
@@ -44,7 +44,7 @@ def pool(ssl_context: ssl.SSLContext, url: str) -> Callable[[], aiohttp.ClientSe
             # What is compressed unasked is refused; undone, it could be a bomb.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Not `trust_env`: it reads the environment and a file anew for every request.
+            # Not `trust_env`: it reads the environment and a file again for every request.
             proxy=_proxy_for(url),
             middlewares=[_without_its_reason, _sent_again],
         )
@@ -102,7 +102,7 @@ def _proxy_for(url: str) -> str | None:
 async def _without_its_reason(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Drop the words beside a status: httpx-aiohttp 0.2.0 crashes at any that are not UTF-8."""
+    """Drop the reason phrase of a status: httpx-aiohttp 0.2.0 crashes at any that are not UTF-8."""
     response = await handler(request)
     response.reason = None
     return response

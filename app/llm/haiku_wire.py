@@ -71,7 +71,7 @@ class MessageStream:
         self._calls = ToolCallAccumulator(allowed=tools_given)
 
     def take(self, data: bytes) -> TextDelta | ToolCallDelta | None:
-        """Note what an event says; return its content, if it has any.
+        """Apply an event; return its content, if it has any.
 
         Raises `ProviderError` for an error event or a malformed one.
         """
@@ -90,7 +90,7 @@ class MessageStream:
             raise failure_from_response(200, {}, event.error)
         self.stopped = self.stopped or event.type == "message_stop"
         if self._stop_reason is not None:
-            return None  # the answer is whole: what else is said belongs to none
+            return None  # the answer is complete: later content belongs to no answer
         if event.content_block is not None and event.content_block.type == "tool_use":
             self._calls.open(event.index, event.content_block.id, event.content_block.name)
             return ToolCallDelta()
@@ -100,7 +100,7 @@ class MessageStream:
         try:
             usage = msgspec.convert(given or {}, _Usage)
         except msgspec.ValidationError:
-            return  # a bill that cannot be read does not spoil the answer
+            return  # usage that cannot be read does not fail the answer
         # Cumulative, so the last one replaces; cache reads and writes are not in it.
         billed = self._call_usage.usage
         if usage.input_tokens is not None:
@@ -116,12 +116,12 @@ class MessageStream:
     def _take_delta(self, index: int, delta: _Delta) -> TextDelta | ToolCallDelta | None:
         self._stop_reason = delta.stop_reason or self._stop_reason
         if delta.partial_json is not None:
-            self._calls.grow(index, delta.partial_json)
+            self._calls.append(index, delta.partial_json)
             return ToolCallDelta()
         return TextDelta(delta.text) if delta.text else None
 
     def closing_events(self) -> list[ProviderEvent]:
-        """The tool calls, whole, and the closing event.
+        """Return the complete tool calls and the closing event.
 
         Raises `ProviderError` when the stream was cut, refused, or ended on a
         reason that does not end an answer.
@@ -133,5 +133,5 @@ class MessageStream:
         if self._stop_reason not in _FINISH_REASONS:
             raise ProviderError(FailureKind.PROTOCOL, "no known stop reason")
         reason = _FINISH_REASONS[self._stop_reason]
-        calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
+        calls = self._calls.complete(cut_off=reason is FinishReason.LENGTH)
         return [*calls, Completed(reason)]

@@ -1,4 +1,4 @@
-"""Two models at once: a second call beside one that is late with its first content."""
+"""Hedging: a second call while the first is late with its content."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -15,10 +15,15 @@ async def hedged(
     after_s: float,
     hedge_lost: Callable[[], None],
 ) -> Events:
-    """The events of the one that speaks first; the other is closed.
+    """Yield the events of the call that has content first; the other is closed.
 
-    `backup` is started `after_s` seconds in, and may decline with None; `hedge_lost` is called
-    when it was first. Raises `ProviderError` when all that were started have failed.
+    Args:
+        backup: Starts the second call, or declines with None.
+        after_s: Seconds without content after which `backup` is called.
+        hedge_lost: Called when the second call is first.
+
+    Raises:
+        ProviderError: All calls that were started have failed.
     """
     racers = {asyncio.create_task(_next(primary)): primary}
     try:
@@ -50,7 +55,7 @@ async def _first_to_speak(
             if not isinstance(error, ProviderError):
                 return task.result(), racers[task]
             if error.kind is FailureKind.CONTENT_FILTER:
-                raise error  # a refused prompt is not shopped around
+                raise error  # a refused prompt is not sent to another model
         if not waiting:
             raise next(error for task in done if (error := task.exception()))
 

@@ -19,9 +19,9 @@ from app.llm.responses import read_bounded, require_event_stream
 from app.llm.sse import SSEDecoder
 
 USAGE_GRACE_S = 2.0
-"""How long the usage may follow the finish reason; the answer is whole without it."""
+"""How long the usage may follow the finish reason; the answer is complete without it."""
 USAGE_AFTER_FAILURE_S = 0.25
-"""How long it may follow an error, after which somebody waits for another model's answer."""
+"""How long it may follow an error, since a caller waits for the fallback meanwhile."""
 KEY_CHECK_TIMEOUT_S = 5.0
 
 
@@ -58,7 +58,7 @@ class OpenRouterProvider:
     async def stream(
         self, request: ChatRequest, call_usage: CallUsage
     ) -> AsyncGenerator[ProviderEvent]:
-        """Yield the answer's pieces, then `Completed`. Raises `ProviderError`."""
+        """Yield the answer's deltas, then `Completed`. Raises `ProviderError`."""
         body = request_body(request, self.model)
         completion = Completion(call_usage, tools_given=bool(request.toolbox.tools))
         current_usage.set(call_usage)

@@ -81,7 +81,7 @@ class Completion:
         """Nothing at all follows."""
         self._call_usage = call_usage
         self._id: str | None = None
-        self._begun = False
+        self._started = False
         self._failure: ProviderError | None = None
         self._finish_reason: FinishReason | None = None
         self._calls = ToolCallAccumulator(allowed=tools_given)
@@ -92,11 +92,11 @@ class Completion:
         return self._failure is not None
 
     def take(self, data: bytes) -> TextDelta | ToolCallDelta | None:
-        """Note what a chunk says; return its content, if it has any.
+        """Apply a chunk; return its content, if it has any.
 
         Raises `ProviderError` for a malformed chunk or one of another answer, until it is known
         how the answer ends: nothing can spoil that. The failure that an error chunk tells is
-        raised by `closing_events`, once the bill has come.
+        raised by `closing_events`, once the usage has arrived.
         """
         if data == b"[DONE]":
             self.ended = True
@@ -121,7 +121,7 @@ class Completion:
         self._require_one_answer(chunk.id, chunk.choices)
         content = self._take_choice(chunk.choices[0])
         if content is not None:
-            self._begun = True
+            self._started = True
         return content
 
     def _require_one_answer(self, chunk_id: str | None, choices: Sequence[_Choice]) -> None:
@@ -129,7 +129,7 @@ class Completion:
             if choice.index != 0:
                 raise ProviderError(FailureKind.PROTOCOL, "more answers than the one asked for")
         if chunk_id and chunk_id != self._id:
-            if self._begun and self._id:
+            if self._started and self._id:
                 raise ProviderError(
                     FailureKind.PROTOCOL, "another answer after the first had begun"
                 )
@@ -139,7 +139,7 @@ class Completion:
         try:
             usage = msgspec.convert(given, _Usage)
         except msgspec.ValidationError:
-            return  # a bill that cannot be read does not spoil the answer
+            return  # usage that cannot be read does not fail the answer
         self._call_usage.usage = Usage(usage.prompt_tokens, usage.completion_tokens)
         self._call_usage.billed_usd = usage.cost
 
@@ -154,7 +154,7 @@ class Completion:
         for call in delta.tool_calls or ():
             function = call.function or _Function()
             self._calls.open(call.index, call.id or "", function.name or "")
-            self._calls.grow(call.index, function.arguments or "")
+            self._calls.append(call.index, function.arguments or "")
         if choice.finish_reason:  # some servers send an empty one with every chunk
             self._take_finish(choice.finish_reason)
         if delta.content:
@@ -173,7 +173,7 @@ class Completion:
         self.finished = True
 
     def closing_events(self) -> list[ProviderEvent]:
-        """The tool calls, whole, and the closing event.
+        """Return the complete tool calls and the closing event.
 
         Raises `ProviderError` when the model failed, its filter refused, the stream
         ended without a finish reason or a tool's arguments are not JSON.
@@ -183,7 +183,7 @@ class Completion:
         if self._finish_reason is None:
             raise ProviderError(FailureKind.PROTOCOL, "the stream ended without a finish reason")
         reason = self._finish_reason
-        calls = self._calls.whole(cut_off=reason is FinishReason.LENGTH)
+        calls = self._calls.complete(cut_off=reason is FinishReason.LENGTH)
         if calls and reason is FinishReason.STOP:
             reason = FinishReason.TOOL_CALLS  # some of the hosts behind OpenRouter say `stop`
         return [*calls, Completed(reason)]

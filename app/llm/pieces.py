@@ -1,4 +1,4 @@
-"""The pieces of an answer."""
+"""Deltas of an answer."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,24 +10,24 @@ from app.llm.provider import ToolCallDelta
 def coalesce_deltas(
     events: Iterable[TextDelta | ToolCallDelta | None],
 ) -> Iterator[TextDelta | ToolCallDelta]:
-    """What came in one read, pieces of text that follow each other as one.
+    """Yield the events of one read, consecutive text deltas as one.
 
-    A model's pieces come one a read, unless this process is behind: then they are made one,
-    since each costs the same all the way to the caller. What raises, raises behind the text.
+    A model's deltas come one a read unless this process lags: then they are coalesced, since
+    each costs the same all the way to the caller. An error is raised after the text before it.
     """
-    said: list[str] = []
+    texts: list[str] = []
     try:
         for event in events:
             if isinstance(event, TextDelta):
-                said.append(event.text)
+                texts.append(event.text)
             elif event is not None:
-                if said:
-                    yield TextDelta("".join(said))
-                    said.clear()
+                if texts:
+                    yield TextDelta("".join(texts))
+                    texts.clear()
                 yield event
     except ProviderError:
-        if said:
-            yield TextDelta("".join(said))
+        if texts:
+            yield TextDelta("".join(texts))
         raise
-    if said:
-        yield TextDelta("".join(said))
+    if texts:
+        yield TextDelta("".join(texts))

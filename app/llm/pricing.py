@@ -28,7 +28,7 @@ class PriceList:
         self._configured = configured or {}
 
     def price(self, provider: str, model: str) -> Price | None:
-        """The price of a model, None when nobody knows it."""
+        """Return the price of a model, None when it is unknown."""
         for (name, configured), price in self._configured.items():
             # Answers name a dated version (claude-haiku-4-5-20251001), settings an alias of it.
             if name == provider and f"{model}-".startswith(f"{configured}-"):

@@ -1,4 +1,4 @@
-"""Answers of either API that are no event stream: told apart, and never read without a bound."""
+"""Responses of either API that are no event stream: recognised, and read within a bound."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -30,7 +30,7 @@ def is_event_stream(headers: Mapping[str, str]) -> bool:
 async def require_event_stream(
     status: int, headers: Mapping[str, str], body: AsyncIterator[bytes]
 ) -> None:
-    """Raise the failure that any answer other than an event stream stands for."""
+    """Raise the failure that a response other than an event stream means."""
     if status == 200 and is_event_stream(headers):
         if headers.get("content-encoding", "identity") != "identity":
             raise ProviderError(FailureKind.PROTOCOL, "a compressed answer that nobody asked for")

@@ -1,7 +1,7 @@
-"""What would be more than text to a model, made text again.
+"""Escape what a model would read as more than text.
 
 Llama's turns are marked by tokens such as `<|eot|>`, older models' and Claude's by words at
-the beginning of a line and by tags. In what a caller or a document says they are none.
+the beginning of a line and by tags. In the text of a caller or a document they are escaped.
 """
 
 import re
@@ -44,13 +44,13 @@ _TURNS = {
 
 
 def escape_special_tokens(prompt: Prompt) -> Prompt:
-    """The prompt in which nothing is a token or begins a turn but what the API's form makes so."""
+    """Return the prompt with no special token and no turn marker in its texts."""
     messages = [_message(message) for message in prompt.messages]
     return Prompt(messages, prompt.system and escape_text(prompt.system))
 
 
 def escape_text(text: str) -> str:
-    """`<|eot|>` as `‹|eot|>`, `system:` at the beginning of a line as `"system":`."""
+    """Return `<|eot|>` as `‹|eot|>`, `system:` at the start of a line as `"system":`."""
     text = "\n" + _UNSEEN.sub("", text)
     for begin, token in _TOKENS.items():
         if begin in text:

@@ -10,11 +10,11 @@ MAX_EVENT_BYTES = 1_000_000
 """Far above any chunk of a chat completion (a few hundred bytes)."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""May stand at the very start of a stream, and belongs to no line."""
+"""May be the first character of a stream, and belongs to no line."""
 
 
 class SSEDecoder:
-    """Incremental decoder: bytes in, the `data` of whole events out.
+    """Incremental decoder: bytes in, the `data` of complete events out.
 
     Any split of a stream gives the same events; CR, LF and CRLF end a line.
     Comments and fields other than `data` are dropped.

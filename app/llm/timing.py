@@ -21,7 +21,7 @@ PROMPT_TOKENS_PER_SECOND = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """Seconds: to the first content, between contents, and for the whole answer."""
+    """Seconds: to the first content, between contents, and for the complete answer."""
 
     first_content_s: float = 6.0
     idle_s: float = 10.0

@@ -1,4 +1,4 @@
-"""Tools that a model may ask to have run, and its calls while they come in piece by piece."""
+"""Tools that a model may call, and its calls while their deltas come in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.events import ToolCall
 from app.llm.failures import MALFORMED_JSON
 
 MAX_CALLS = 128
-"""Of tools, in one answer; a model that asks for more has lost its thread."""
+"""Tool calls in one answer; more are a malfunction of the model."""
 MAX_ARGUMENT_CHARACTERS = 200_000
 """Of one call: more than the longest answer has."""
 
@@ -46,33 +46,33 @@ NO_TOOLS = Toolbox()
 
 
 @dataclass(slots=True)
-class _Growing:
+class _PartialCall:
     id: str
     name: str
     arguments: str = ""
 
 
 class ToolCallAccumulator:
-    """The tool calls of one answer while it comes in, by their place in it."""
+    """The tool calls of one answer while it comes in, by their index."""
 
     def __init__(self, *, allowed: bool) -> None:
         self._allowed = allowed
-        self._calls: dict[int, _Growing] = {}
+        self._calls: dict[int, _PartialCall] = {}
 
     def __bool__(self) -> bool:
         return bool(self._calls)
 
     def open(self, index: int, call_id: str, name: str) -> None:
-        """A call begins, or more of its head is known. Raises `ProviderError`."""
+        """Start a call, or add to its head. Raises `ProviderError`."""
         if not self._allowed:
             raise ProviderError(FailureKind.PROTOCOL, "a tool call, but no tool was given")
-        call = self._calls.setdefault(index, _Growing("", ""))
+        call = self._calls.setdefault(index, _PartialCall("", ""))
         call.id, call.name = call_id or call.id, name or call.name
         if len(self._calls) > MAX_CALLS:
             raise ProviderError(FailureKind.PROTOCOL, f"more than {MAX_CALLS} tool calls")
 
-    def grow(self, index: int, arguments: str) -> None:
-        """More of a call's arguments. Raises `ProviderError`."""
+    def append(self, index: int, arguments: str) -> None:
+        """Add to a call's arguments. Raises `ProviderError`."""
         call = self._calls.get(index)
         if call is None:
             raise ProviderError(FailureKind.PROTOCOL, "arguments of a tool call never begun")
@@ -80,25 +80,26 @@ class ToolCallAccumulator:
         if len(call.arguments) > MAX_ARGUMENT_CHARACTERS:
             raise ProviderError(FailureKind.PROTOCOL, "tool arguments without an end")
 
-    def whole(self, *, cut_off: bool) -> list[ToolCall]:
-        """The calls in their order; where the answer was cut off, those that are complete.
+    def complete(self, *, cut_off: bool) -> list[ToolCall]:
+        """Return the calls in order; where the answer was cut off, the complete ones.
 
-        Raises `ProviderError` for arguments that are no JSON object.
+        Raises:
+            ProviderError: The arguments of a call are not a JSON object.
         """
         calls = []
-        for place, growing in sorted(self._calls.items()):
+        for place, partial in sorted(self._calls.items()):
             try:
-                arguments = parsed_arguments(growing.arguments)
+                arguments = parsed_arguments(partial.arguments)
             except ValueError as error:
                 if cut_off:
                     continue
                 raise ProviderError(FailureKind.PROTOCOL, f"tool arguments: {error}") from error
-            calls.append(ToolCall(growing.id or f"call_{place}", growing.name, arguments))
+            calls.append(ToolCall(partial.id or f"call_{place}", partial.name, arguments))
         return calls
 
 
 def parsed_arguments(text: str) -> dict[str, Any]:
-    """A call's arguments, empty for an empty text. Raises `ValueError` for anything else."""
+    """Return a call's arguments, empty for an empty text. Raises `ValueError` for non-objects."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text.strip() else {}
     except MALFORMED_JSON as error:

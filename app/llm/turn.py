@@ -130,7 +130,7 @@ class RoutedCall:
     def is_refused(self) -> bool:
         """Whether the conversation itself is why no text was emitted."""
         kinds = [failure.kind for failure in self.failures.values()]
-        # A refused prompt is not shopped around.
+        # A refused prompt is not sent to another model.
         own = kinds[-1:] == [FailureKind.CONTENT_FILTER] or set(kinds) <= THE_REQUESTS_OWN
         return bool(kinds) and not self.emitted_text and own
 

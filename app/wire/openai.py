@@ -1,7 +1,7 @@
-"""A turn's events as OpenAI's chat completions, whole or in chunks.
+"""A turn's events as OpenAI's chat completions, complete or in chunks.
 
-What OpenAI has no field for (who answered and why, the sources, the cost) stands in
-an object of its own, `zantara`: in the completion, in the last chunk with a choice, or in
+What OpenAI has no field for (the model and the reason, the sources, the cost) is in an
+object of its own, `zantara`: in the completion, in the last chunk with a choice, or in
 the error of a stream that broke off.
 """
 
@@ -15,7 +15,7 @@ from app.wire.answer import AnswerFold
 from app.wire.sse import data_frame
 
 DONE = b"data: [DONE]\n\n"
-_BESIDE = (
+_EXTENSION = (
     "ai_used", "model", "provider", "fallback_reason", "degraded", "sources", "cost_usd",
     "saved_usd", "request_id",
 )  # fmt: skip
@@ -23,10 +23,10 @@ _BESIDE = (
 
 def completion(fold: AnswerFold, *, request_id: str, created: int) -> dict[str, Any]:
     """A `chat.completion`; `created` is in seconds since 1970."""
-    facts, said = fold.facts(request_id=request_id, latency_ms=0), "".join(fold.text)
-    message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": None}
+    facts, text = fold.facts(request_id=request_id, latency_ms=0), "".join(fold.text)
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     if fold.tool_calls:
-        message["content"] = said or None
+        message["content"] = text or None
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": _function(call)}
             for call in fold.tool_calls
@@ -39,7 +39,7 @@ def completion(fold: AnswerFold, *, request_id: str, created: int) -> dict[str, 
         "model": facts["model"],
         "choices": [{**choice, "logprobs": None}],
         "usage": _usage(facts),
-        "zantara": _beside(facts),
+        "zantara": _extension(facts),
     }
 
 
@@ -59,13 +59,13 @@ def chunks(
     }
     fold = AnswerFold()
 
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **beside: Any) -> bytes:
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return data_frame({**head, "choices": [choice], **beside})
+        return data_frame({**head, "choices": [choice], **extra})
 
     def end() -> bytes:
         facts = fold.facts(request_id=request_id, latency_ms=0)
-        frames = [chunk({}, facts["finish_reason"], zantara=_beside(facts))]
+        frames = [chunk({}, facts["finish_reason"], zantara=_extension(facts))]
         if include_usage:
             frames.append(data_frame({**head, "choices": [], "usage": _usage(facts)}))
         return b"".join([*frames, DONE])
@@ -79,8 +79,8 @@ def chunks(
                 return chunk({"role": "assistant", "content": ""})
             case ToolCall():
                 index = len(fold.tool_calls) - 1
-                begun = chunk({"tool_calls": [_begun(index, event)]})
-                return begun + chunk({"tool_calls": [_arguments(index, event)]})
+                start = chunk({"tool_calls": [_start(index, event)]})
+                return start + chunk({"tool_calls": [_arguments(index, event)]})
             case Finished():
                 return end()
             case Failed():
@@ -101,7 +101,7 @@ def error(
 
 
 def _broken_off(event: Failed, request_id: str) -> dict[str, Any]:
-    """The error with what was said: inside of it, where OpenAI's own clients hand it on."""
+    """Return the error with the emitted text inside, where OpenAI's own clients pass it on."""
     envelope = error(502, event.message, code=event.kind)
     envelope["error"]["zantara"] = {
         "answer_so_far": event.partial_text,
@@ -119,7 +119,7 @@ def _function(call: ToolCall) -> dict[str, str]:
     return {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()}
 
 
-def _begun(index: int, call: ToolCall) -> dict[str, Any]:
+def _start(index: int, call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": ""}
     return {"index": index, "id": call.id, "type": "function", "function": function}
 
@@ -133,5 +133,5 @@ def _usage(facts: dict[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _beside(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: facts[name] for name in _BESIDE}
+def _extension(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in _EXTENSION}

@@ -50,7 +50,7 @@ def ui_chunks(*, request_id: str) -> Callable[[Event], bytes]:
 
 
 class _TextParts:
-    """The parts of text, each of which begins and ends; other parts stand between them."""
+    """The parts of text, each with a start and an end; other parts come between them."""
 
     def __init__(self) -> None:
         self._count = 0
