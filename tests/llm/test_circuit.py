@@ -212,7 +212,7 @@ def test_switched_off_it_lets_everything_through() -> None:
     assert state_of(circuit) is CircuitState.CLOSED
 
 
-def test_a_call_from_before_it_opened_does_not_settle_the_probe() -> None:
+def test_a_call_from_before_it_opened_does_not_end_the_probe() -> None:
     clock = Clock()
     circuit = Circuit(clock=clock)
     early = permit(circuit)
