@@ -158,7 +158,13 @@ def _paragraphs(element: Element) -> Iterator[str]:
     """The text of each paragraph, from its runs alone: a second reading."""
     for paragraph in element.iter("{*}p"):
         texts = (t for t in paragraph.iter("{*}t", "{*}tab", "{*}br") if _is_shown(t, paragraph))
-        yield "".join((t.text or "") if local(t) == "t" else " " for t in texts)
+        yield "".join(_separate(t) if local(t) == "t" else " " for t in texts)
+
+
+def _separate(text: Element) -> str:
+    """A text; one that is raised or lowered is apart from what is before it."""
+    raised = child(text.getparent(), "rPr", "vertAlign") is not None
+    return f" {text.text or ''} " if raised else text.text or ""
 
 
 def _is_shown(element: Element, paragraph: Element) -> bool:

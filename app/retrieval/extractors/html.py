@@ -17,6 +17,8 @@ from app.retrieval.warnings import DocumentWarning
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{3,20})", re.I)
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+# A figure of which a part is bold stays one.
+_BROKEN_FIGURE = re.compile(r"(?<=\d[.,])\*\*(\d[\d.,]*)\*\*|\*\*(\d[\d.,]*)\*\*(?=[.,]\d)")
 _MIN_CONTENT_SHARE = 0.5
 _MAX_SPAN = 1_000
 _MAX_CELLS = 200_000
@@ -119,7 +121,7 @@ def _markdown(part: Tag) -> str:
     # Those within others first were taken out first: put back in the contrary order.
     for mark, table in reversed(tables):
         text = text.replace(mark, f"\n\n{table}\n\n" if table else "")
-    return _BLANK_LINES.sub("\n\n", text).strip()
+    return _BLANK_LINES.sub("\n\n", _BROKEN_FIGURE.sub(lambda m: m[1] or m[2], text)).strip()
 
 
 def _tables_taken_out(part: Tag) -> list[tuple[str, str]]:

@@ -1,4 +1,8 @@
+import io
+
+import docx
 import pytest
+from docx.shared import RGBColor
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors import archives, extract
@@ -42,3 +46,29 @@ def test_entities_are_refused(entities: bytes) -> None:
     document = b"<!DOCTYPE d [" + entities + b"]><d>&b;</d>"
     with pytest.raises(DocumentRejected, match="declares XML entities"):
         extract(archive(word__document_xml=document), Format.DOCX)
+
+
+def test_figures_stay_as_word_shows_them() -> None:
+    document = docx.Document()
+    for name in ("satu", "dua"):
+        document.add_paragraph(name, style="List Number")
+    paragraph = document.add_paragraph("Modal Rp 10.000.000.000")
+    paragraph.add_run("1)").font.superscript = True
+    paragraph.add_run(" atau 12.")
+    paragraph.add_run("500").bold = True
+    paragraph.add_run(".000")
+    hidden = paragraph.add_run("IGNORE")
+    hidden.font.color.rgb = RGBColor(255, 255, 255)
+    table = document.add_table(rows=3, cols=2)
+    table.cell(1, 0).merge(table.cell(2, 0)).text = "2026"
+    for row, text in enumerate(("Tarif", "200", "300")):
+        table.cell(row, 1).text = text
+    document.sections[0].header.paragraphs[0].text = "Kop surat"
+    file = io.BytesIO()
+    document.save(file)
+    extracted = extract(file.getvalue(), Format.DOCX)
+    assert extracted.text == (
+        "Kop surat\n\n1. satu\n\n2. dua\n\nModal Rp 10.000.000.000[^1] atau 12.500.000\n\n"
+        "|  | Tarif |\n| --- | --- |\n| 2026 | 200 |\n| 2026 | 300 |\n"
+    )
+    assert [warning.kind for warning in extracted.warnings] == ["hidden_text"]
