@@ -1,7 +1,9 @@
 """Hedging: a second call while the first is late with its content."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Self
 
 from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent
@@ -9,15 +11,17 @@ from app.events import LLMEvent
 Events = AsyncGenerator[LLMEvent]
 
 
+@asynccontextmanager
 async def hedged(
     primary: Events,
     backup: Callable[[], Events | None],
     after_s: float,
     hedge_lost: Callable[[], None],
-) -> Events:
-    """Yield the events of the call that has content first; the other is closed.
+) -> AsyncIterator[AsyncIterator[LLMEvent]]:
+    """Open the events of the call that has content first; the other is closed.
 
     Args:
+        primary: The first call.
         backup: Starts the second call, or declines with None.
         after_s: Seconds without content after which `backup` is called.
         hedge_lost: Called when the second call is first.
@@ -36,12 +40,27 @@ async def hedged(
         for task, events in racers.items():
             if events is not winner:
                 await _close(task, events)
-        yield first_event
-        async for event in winner:
-            yield event
+        yield _Winner(first_event, winner)
     finally:
         for task, events in racers.items():
             await _close(task, events)
+
+
+class _Winner:
+    """The first event, which the race has read, and then the others."""
+
+    def __init__(self, first_event: LLMEvent, others: Events) -> None:
+        self._first_event: LLMEvent | None = first_event
+        self._others = others
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> LLMEvent:
+        if first_event := self._first_event:
+            self._first_event = None
+            return first_event
+        return await anext(self._others)
 
 
 async def _first_to_speak(

@@ -7,8 +7,8 @@ answer ends in one `Failed`.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +30,8 @@ from app.llm.tools import NO_TOOLS, Toolbox
 from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, ModelChoice, RoutedCall, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
+
+OpenEvents = AbstractAsyncContextManager[AsyncIterator[LLMEvent]]
 
 KEY_RECHECK_S = 30.0
 HEDGED = "hedged"
@@ -163,7 +165,7 @@ class LlamaScoutClient:
                 continue
             emitted_before = call.emitted_text
             try:
-                async with aclosing(events) as answer:
+                async with events as answer:
                     async for event in answer:
                         if isinstance(event, TextDelta):
                             call.emitted_text += event.text
@@ -300,14 +302,14 @@ class LlamaScoutClient:
         elif LLAMA in call.failures:
             self.ledger.fell_back(call.failures[LLAMA].kind)
 
-    def _events(self, call: RoutedCall, target: ModelTarget) -> AsyncGenerator[LLMEvent] | None:
-        """Return the events of one call, hedged where that is set; None where none is made."""
+    def _events(self, call: RoutedCall, target: ModelTarget) -> OpenEvents | None:
+        """Return what opens one call, hedged where that is set; None where none is made."""
         attempt = self._attempt(call, target, call.reason)
         if attempt is None:
             return None
         if target.ai == LLAMA and self._hedge_after_s and self.haiku in call.targets:
             return self._hedged(call, attempt)
-        return attempt.run()
+        return aclosing(attempt.run())
 
     def _attempt(self, call: RoutedCall, target: ModelTarget, reason: str | None) -> Attempt | None:
         """Return the next call of `target`, or None with the failure noted where none is made."""
@@ -349,8 +351,8 @@ class LlamaScoutClient:
             )
         return permit
 
-    def _hedged(self, call: RoutedCall, primary: Attempt) -> AsyncGenerator[LLMEvent]:
-        """Return Llama's events, or Haiku's where Llama is late; one race a turn."""
+    def _hedged(self, call: RoutedCall, primary: Attempt) -> OpenEvents:
+        """Return what opens Llama's events, or Haiku's where Llama is late; one race a turn."""
 
         def backup() -> AsyncGenerator[LLMEvent] | None:
             assert self.haiku is not None, "only hedged where Haiku is configured"
