@@ -34,7 +34,7 @@ Beyond single calls:
 |---|---|---|---|
 | 7 | too long for both windows | 413 that says by how much; what is too long at sight is not sent | `test_both_down.py` |
 | 8 | key rejected | circuit open until the free key endpoint says that the key works; `/health` names the key | `test_circuits.py` |
-| 9, 12, 15, 17, 18 | a wait is asked for (`Retry-After`, `X-RateLimit-Reset`) | the provider is left alone that long, an hour at the most | `test_circuits.py` |
+| 9, 12, 15, 17, 18 | a wait is asked for (`Retry-After`, `X-RateLimit-Reset`) | the circuit is open that long, an hour at the most | `test_circuits.py` |
 | 10 | credit spent | circuit open for five minutes, then one probe | `test_circuits.py` |
 | 16 | rate limit without a date | a random cool-down of 2 to 4 s | `test_circuits.py` |
 | 19 | Haiku overloaded once | asked once more within the limit | `test_both_down.py` |

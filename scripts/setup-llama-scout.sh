@@ -259,7 +259,7 @@ fix_for() {
     *rejected*) echo "the service was given a bad key: run steps 1 to 4 again" ;;
     *credit*) echo "top up at https://openrouter.ai/credits; it is noticed within 5 minutes" ;;
     *FORCE_HAIKU*) echo "fly secrets unset FORCE_HAIKU -a $app, or take it out of fly.toml" ;;
-    *"left alone"*) echo "Llama keeps failing: fly logs -a $app | grep 'Llama Scout'" ;;
+    *"circuit open"*) echo "Llama keeps failing: fly logs -a $app | grep 'Llama Scout'" ;;
     *"add $SECRET"* | *"No AI"* | *"from before"*) echo "the secret is not deployed: fly secrets deploy -a $app" ;;
     *"not accepted"*) echo "can the app reach OpenRouter? fly logs -a $app; step 4 tries it" ;;
     *) echo "see what the app says: fly logs -a $app" ;;

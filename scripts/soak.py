@@ -1,7 +1,7 @@
 """Hold the service under random faults for minutes, and see what is left: `make soak`.
 
 A real service process, clients at its full concurrency, of whom some hang up, and both models
-played by the fault matrix. Then all is left alone, and looked at; then comes SIGTERM under load.
+played by the fault matrix. Then all is at rest, and examined; then comes SIGTERM under load.
 Writes `docs/reliability.md`, and ends with code 1 where anything was left, grew or broke off.
 """
 
@@ -184,7 +184,7 @@ are off, so that every call meets its fault. So these are figures of the service
 event, or with a status of a model's own refusal; `refused` are 503s before an answer began, when
 all places were taken or at the end; `broken` did neither.
 
-| | before | after, left alone |
+| | before | after, at rest |
 |---|---|---|
 | memory, MB | {self.before.memory:.0f} | {self.after.memory:.0f} |
 | descriptors | {self.before.descriptors} | {self.after.descriptors} |

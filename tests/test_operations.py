@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import FailureKind
-from app.llm.llama_scout_client import HEDGED
+from app.llm.calls import HEDGED
 from app.retrieval.knowledge_base import KnowledgeBase
 from app.settings import ROOT
 from tests.conftest import Serving
@@ -109,7 +109,7 @@ async def test_a_key_that_is_refused_stands_in_the_log(
     assert text in OPERATIONS
 
 
-async def test_a_model_that_is_left_alone_stands_in_the_log_with_the_kind(
+async def test_an_open_circuit_is_logged_with_the_kind(
     upstream: Upstream, serving: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upstream.llama(status(429, Retry_After="60"))
@@ -118,7 +118,7 @@ async def test_a_model_that_is_left_alone_stands_in_the_log_with_the_kind(
         await client.post("/chat", json={"message": QUESTION})
     log = capsys.readouterr().err
 
-    text = "🔌 [Llama Scout] Left alone after failures"
+    text = "🔌 [Llama Scout] Circuit open after failures"
     assert '"kind":"rate_limit"' in next(line for line in log.splitlines() if text in line)
     assert text in OPERATIONS
 

@@ -15,10 +15,10 @@ from app.access.keys import KeyScope
 from app.api.callers import needs
 from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.pages import page
-from app.llm.attempt import ModelTarget
 from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import Ledger
 from app.llm.provider import KeyState
+from app.llm.targets import ModelTarget
 from app.ops.recent_calls import RecentCall, RecentCalls
 from app.ops.spending import Spending, spending
 

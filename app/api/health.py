@@ -15,11 +15,11 @@ from app.access.keys import KeyScope
 from app.api.callers import Caller
 from app.api.deps import AdmissionDep, CallerOrNoneDep, ClientDep, KnowledgeBaseDep
 from app.api.errors import SETUP, problem
-from app.llm.attempt import ModelTarget
 from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
+from app.llm.targets import ModelTarget
 
 router = APIRouter()
 
@@ -137,7 +137,7 @@ def _why_not(target: ModelTarget | None, variable: str) -> str | None:
         return f"the credit of {variable} is spent; top it up for {name}"
     if target.circuit.state is CircuitState.OPEN:
         wait = round(target.circuit.retry_after_s)
-        return f"{name} is left alone after failures; it is tried again in {wait} s"
+        return f"{name}: circuit open after failures; it is tried again in {wait} s"
     return None
 
 

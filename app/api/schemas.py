@@ -10,7 +10,8 @@ from app.api.files import Files, require_few
 from app.chat.service import DEFAULT_TOP_K, Turn
 from app.chat.service_tools import TOOL_NAMES, ToolName
 from app.events import Message
-from app.llm.turn import DEFAULT_MAX_TOKENS, ModelChoice
+from app.llm.targets import ModelChoice
+from app.llm.turn import DEFAULT_MAX_TOKENS
 from app.media.decoder import Pictures, shown
 from app.retrieval.filters import SearchFilters
 

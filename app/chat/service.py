@@ -34,8 +34,9 @@ from app.events import (
 from app.llm.ledger import HAIKU, LLAMA
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import CHARACTERS_PER_TOKEN, Prompt, PromptFor
+from app.llm.targets import ModelChoice
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, ModelChoice, TurnContext
+from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, TurnContext
 from app.retrieval.filters import SearchFilters
 from app.retrieval.knowledge_base import KnowledgeBase, SearchResult
 from app.retrieval.records import PUBLIC

@@ -9,22 +9,23 @@ import structlog
 from msgspec.structs import replace
 
 from app.errors import FailureKind, ProviderError
-from app.events import AiName, Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
+from app.events import Finished, FinishReason, LLMEvent, RouteChosen, TextDelta, Usage
+from app.llm.attempt_log import log_circuit_open, log_failure, log_success
 from app.llm.budget import Reservation
-from app.llm.circuit import Circuit, Permit
+from app.llm.circuit import Permit
 from app.llm.circuit_gate import CircuitState
 from app.llm.continuation import ContinuationFilter
-from app.llm.ledger import CANCELLED, CRASHED, HAIKU, LLAMA, SUCCESS, CallRecord, Ledger, Purpose
+from app.llm.ledger import CANCELLED, CRASHED, LLAMA, SUCCESS, CallRecord, Ledger, Purpose
 from app.llm.provider import (
     CHARACTERS_PER_TOKEN,
     CallUsage,
     ChatRequest,
     Completed,
     Content,
-    Provider,
     ToolCallDelta,
     estimated_tokens,
 )
+from app.llm.targets import ModelTarget
 from app.llm.timing import TimedStream, TimeLimits
 
 logger = structlog.get_logger(__name__)
@@ -43,24 +44,6 @@ _MAY_HAVE_READ_THE_PROMPT = {
     FailureKind.PROTOCOL,
     FailureKind.CONTENT_FILTER,
 }
-_NAMES: dict[str, str] = {LLAMA: "Llama Scout", HAIKU: "Haiku"}
-_OURS_TO_MEND = {
-    FailureKind.BAD_REQUEST,
-    FailureKind.NOT_FOUND,
-    FailureKind.CERTIFICATE,
-    FailureKind.NO_DESCRIPTORS,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTarget:
-    """One of the two models, with its provider and circuit."""
-
-    ai: AiName
-    provider: Provider
-    circuit: Circuit
-    context_tokens: int
-    """Its window: prompt and answer together."""
 
 
 @dataclass
@@ -207,12 +190,12 @@ class Attempt:
         if failure is not None:
             outcome: str = failure.kind
             self.permit.failed(failure)
-            _log_failure(self.target.ai, failure)
+            log_failure(self.target.ai, failure)
         elif self._completed is not None:
             outcome = SUCCESS
             slow_ms = self.limits.first_content_s * 1000 * SLOW_FRACTION
             self.permit.succeeded(slow=(self._ttft_ms or 0) > slow_ms)
-            _log_success(self.target.ai, finished, purpose=self.purpose)
+            log_success(self.target.ai, finished, purpose=self.purpose)
         else:
             outcome = CANCELLED if disconnected else CRASHED
             if self.hedge_lost:
@@ -220,7 +203,7 @@ class Attempt:
             else:
                 self.permit.abandoned()
         if self.permit.state is CircuitState.OPEN is not state_before:
-            _log_circuit_open(self.target, self.permit, outcome)
+            log_circuit_open(self.target, self.permit, outcome)
         self.ledger.record(
             CallRecord(
                 ai=self.target.ai,
@@ -264,47 +247,3 @@ class Attempt:
             # As reserved, the most that it can be: disconnecting never lowers the cost.
             read = self.request.most_input_tokens
         return Usage(read, written, estimated=True)
-
-
-def _log_success(ai: str, finished: Finished, *, purpose: Purpose) -> None:
-    fields = {
-        "model": finished.model,
-        "input_tokens": finished.usage.input_tokens,
-        "output_tokens": finished.usage.output_tokens,
-        "ttft_ms": finished.ttft_ms and round(finished.ttft_ms, 1),
-        "cost_usd": finished.cost_usd,
-    }
-    if purpose == "rewrite":
-        logger.info("the question was rewritten for the search", ai=ai, **fields)
-        return
-    if ai == HAIKU:
-        logger.info("✅ [Haiku] Response completed", **fields)
-        return
-    cost, saved = _dollars(finished.cost_usd), _dollars(finished.saved_usd)
-    logger.info(f"✅ [Llama Scout] Success! Cost: {cost} (saved {saved} vs Haiku)", **fields)
-
-
-def _log_failure(ai: str, error: ProviderError) -> None:
-    what = "API timeout" if error.kind.is_timeout else "API error"
-    log = logger.error if error.kind in _OURS_TO_MEND else logger.warning
-    log(
-        f"⚠️  [{_NAMES[ai]}] Failed: {what}",
-        kind=error.kind,
-        status=error.status,
-        detail=error.detail,
-    )
-
-
-def _log_circuit_open(target: ModelTarget, permit: Permit, outcome: str) -> None:
-    circuit = target.circuit
-    logger.warning(
-        f"🔌 [{_NAMES[target.ai]}] Left alone after failures",
-        kind="slow" if outcome == SUCCESS else outcome,
-        key=circuit.key_state,
-        again_in_s=round(circuit.retry_after_s_for(permit.caller)) or None,
-        for_all=circuit.state is CircuitState.OPEN,
-    )
-
-
-def _dollars(amount: float | None) -> str:
-    return "unknown" if amount is None else f"${amount:.5f}"

@@ -6,47 +6,29 @@ answer ends in one `Failed`.
 """
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import partial
 
 import structlog
 
 from app.errors import FailureKind, ProviderError
 from app.events import LLMEvent, Message, TextDelta
-from app.llm.attempt import Attempt, ModelTarget
+from app.llm.attempt import Attempt
 from app.llm.budget import caller_name
+from app.llm.calls import HEDGED, Calls
 from app.llm.chat_result import ChatResult
-from app.llm.circuit import Circuit, Permit
-from app.llm.hedge import hedged
+from app.llm.circuit import Circuit
 from app.llm.ledger import CANCELLED, HAIKU, LLAMA, SUCCESS, Ledger
 from app.llm.pricing import PriceList
-from app.llm.provider import ChatRequest, KeyState, Prompt, PromptFor, Provider
+from app.llm.provider import ChatRequest, Prompt, PromptFor, Provider
 from app.llm.special_tokens import escape_special_tokens
+from app.llm.targets import ModelChoice, ModelTarget, Targets
 from app.llm.timing import TimeLimits
 from app.llm.tools import NO_TOOLS, Toolbox
-from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, ModelChoice, RoutedCall, TurnContext
+from app.llm.turn import DEFAULT_MAX_TOKENS, CallOptions, RoutedCall, TurnContext
 
 logger = structlog.stdlib.get_logger(__name__)
-
-OpenEvents = AbstractAsyncContextManager[AsyncIterator[LLMEvent]]
-
-KEY_RECHECK_S = 30.0
-HEDGED = "hedged"
-RESERVED_FOR_THE_NEXT = 1 / 3
-"""The part of the total limit that is reserved for the model after this one."""
-
-_PASSING = {
-    FailureKind.OVERLOADED,
-    FailureKind.SERVER,
-    FailureKind.RATE_LIMIT,
-    FailureKind.CONNECTION,
-    FailureKind.PROTOCOL,
-    FailureKind.EMPTY,
-}
-_BAD_KEY = (KeyState.REJECTED, KeyState.OUT_OF_CREDIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +74,10 @@ class LlamaScoutClient:
         if haiku:
             circuit = Circuit(enabled=options.circuit_breaker)
             self.haiku = ModelTarget(HAIKU, haiku, circuit, options.haiku_context_tokens)
+        self._targets = Targets(self.llama, self.haiku, force_haiku)
         self._limits = options.limits
         self._continues = options.continue_mid_answer
-        self._hedge_after_s = options.hedge_after_s
+        self._calls = Calls(self._targets, self.ledger, self._limits, options.hedge_after_s)
         if llama is not None:
             logger.info("✅ Llama 4 Scout client initialized", model=llama.model)
 
@@ -112,7 +95,7 @@ class LlamaScoutClient:
 
     def is_available(self) -> bool:
         """Whether any model could be called now, by what is known of the keys."""
-        return any(target.circuit.key_state not in _BAD_KEY for target in self._usable())
+        return self._targets.is_available()
 
     async def chat_async(
         self,
@@ -159,7 +142,7 @@ class LlamaScoutClient:
         """
         call = self._routed(prompt_for, options, context or self.begin(options.model))
         while (target := await self._next_target(call)) is not None:
-            events = self._events(call, target)
+            events = self._calls.open(call, target)
             if events is None:
                 call.reason = _reason_after(call, target)
                 continue
@@ -192,11 +175,11 @@ class LlamaScoutClient:
         Raises:
             ProviderError: It fits none of them.
         """
-        targets, _ = self._plan(options.model, has_tools=bool(options.toolbox.tools))
+        targets, _ = self._targets.plan(options.model, has_tools=bool(options.toolbox.tools))
         request = ChatRequest(
             least.messages, least.system, options.max_tokens, toolbox=options.toolbox
         )
-        refusals = [_too_long(request, target) for target in targets]
+        refusals = [target.too_long(request) for target in targets]
         if refusals and (refusal := refusals[-1]) and all(refusals):
             raise refusal
 
@@ -213,7 +196,7 @@ class LlamaScoutClient:
         """
         permits = (
             (target, target.circuit.try_acquire(caller_name()))
-            for target in self._plan(context.model, has_tools=False)[0]
+            for target in self._targets.plan(context.model, has_tools=False)[0]
         )
         target, permit = next(((t, p) for t, p in permits if p), (None, None))
         if target is None or permit is None:
@@ -241,31 +224,17 @@ class LlamaScoutClient:
 
     async def watch_keys(self) -> None:
         """Check the keys, and check those again that are not known to be valid; never returns."""
-        asked = [target for target in (self.llama, self.haiku) if target]
-        while True:
-            # Both at once: the first check of Haiku's also loads its SDK.
-            checks = await asyncio.gather(*map(_check_key, asked), return_exceptions=True)
-            for target, error in zip(asked, checks, strict=True):
-                if error is not None:  # a bug of ours; the other key is watched all the same
-                    logger.error("a key could not be checked", ai=target.ai, exc_info=error)
-            await asyncio.sleep(KEY_RECHECK_S)
-            asked = [
-                target
-                for target in (self.llama, self.haiku)
-                if target and target.circuit.key_state is not KeyState.VALID
-            ]
+        await self._targets.watch_keys()
 
     async def aclose(self) -> None:
         """Close both providers' connections."""
-        for target in (self.llama, self.haiku):
-            if target:
-                await target.provider.aclose()
+        await self._targets.aclose()
 
     def _routed(
         self, prompt_for: PromptFor, options: CallOptions, context: TurnContext
     ) -> RoutedCall:
         model: ModelChoice = "haiku" if options.prefix else options.model
-        targets, reason = self._plan(model, has_tools=bool(options.toolbox.tools))
+        targets, reason = self._targets.plan(model, has_tools=bool(options.toolbox.tools))
         if options.prefix:
             targets = [target for target in targets if target.ai == HAIKU]
         return RoutedCall(prompt_for, options, context, targets, reason)
@@ -275,7 +244,7 @@ class LlamaScoutClient:
         if not call.waiting:
             return None
         target = call.waiting.popleft()
-        if target.ai in call.failures and not await self._worth_another_try(call, target):
+        if target.ai in call.failures and not await self._calls.wait_for_another_try(call, target):
             return None
         if target.ai == HAIKU and LLAMA in call.failures and HAIKU not in call.failures:
             self.ledger.fell_back(call.failures[LLAMA].kind)
@@ -302,102 +271,6 @@ class LlamaScoutClient:
         elif LLAMA in call.failures:
             self.ledger.fell_back(call.failures[LLAMA].kind)
 
-    def _events(self, call: RoutedCall, target: ModelTarget) -> OpenEvents | None:
-        """Return what opens one call, hedged where that is set; None where none is made."""
-        attempt = self._attempt(call, target, call.reason)
-        if attempt is None:
-            return None
-        if target.ai == LLAMA and self._hedge_after_s and self.haiku in call.targets:
-            return self._hedged(call, attempt)
-        return aclosing(attempt.run())
-
-    def _attempt(self, call: RoutedCall, target: ModelTarget, reason: str | None) -> Attempt | None:
-        """Return the next call of `target`, or None with the failure noted where none is made."""
-        request = call.request_for(target)
-        permit = self._permit(call, target, request)
-        if permit is None:
-            return None
-        limits = self._limits.for_prompt(request.characters)
-        reserved_s = 0.0
-        if call.has_another(target):
-            reserved_s = self._limits.total_s * RESERVED_FOR_THE_NEXT
-            limits = limits.after_waiting(call.context.waited_s.get(target.ai, 0.0))
-        called_at = asyncio.get_running_loop().time()
-        call.called_at.setdefault(target.ai, []).append(called_at)
-        attempt = call.attempts[target.ai] = Attempt(
-            target,
-            request,
-            permit,
-            self.ledger,
-            limits,
-            call.context.deadline - reserved_s,
-            reason,
-            call.options.buffered,
-            on_failure=partial(call.failures.__setitem__, target.ai),
-        )
-        return attempt
-
-    def _permit(self, call: RoutedCall, target: ModelTarget, request: ChatRequest) -> Permit | None:
-        """Return the permit for a call, or None with the reason in `call.failures`."""
-        failure = _too_long(request, target)
-        if failure is None and call.has_another(target):
-            failure = call.context.failed.get(target.ai)
-        permit = None if failure else target.circuit.try_acquire(caller_name())
-        if permit is None:
-            call.failures[target.ai] = failure or ProviderError(
-                FailureKind.CIRCUIT_OPEN,
-                f"{target.provider.name} is left alone after failures",
-                retry_after_s=target.circuit.retry_after_s_for(caller_name()) or None,
-            )
-        return permit
-
-    def _hedged(self, call: RoutedCall, primary: Attempt) -> OpenEvents:
-        """Return what opens Llama's events, or Haiku's where Llama is late; one race a turn."""
-
-        def backup() -> AsyncGenerator[LLMEvent] | None:
-            assert self.haiku is not None, "only hedged where Haiku is configured"
-            if HAIKU in call.failures:
-                return None
-            attempt = self._attempt(call, self.haiku, HEDGED)
-            return attempt.run() if attempt else None
-
-        def hedge_lost() -> None:
-            primary.hedge_lost = LLAMA not in call.failures
-
-        return hedged(primary.run(), backup, self._hedge_after_s, hedge_lost)
-
-    async def _worth_another_try(self, call: RoutedCall, target: ModelTarget) -> bool:
-        """Wait for, and allow, a second call where the failure passes within the limit."""
-        failure, called_at = call.failures[target.ai], call.called_at.get(target.ai, [])
-        if call.spoke_last or failure.kind not in _PASSING or len(called_at) != 1:
-            return False
-        jitter = random.uniform(0.1, 0.4)  # noqa: S311 - spreads load, guards nothing
-        circuit_s = target.circuit.retry_after_s_for(caller_name())
-        wait = max(circuit_s, failure.retry_after_s or 0.0) + jitter
-        now = asyncio.get_running_loop().time()
-        if now + wait > min(called_at[0] + self._limits.first_content_s, call.context.deadline):
-            return False
-        await asyncio.sleep(wait)
-        return True
-
-    def _usable(self) -> list[ModelTarget]:
-        return [s for s in ((None if self.force_haiku else self.llama), self.haiku) if s]
-
-    def _plan(self, model: ModelChoice, *, has_tools: bool) -> tuple[list[ModelTarget], str | None]:
-        """Return the models to try, in order, and why the first is not the requested one."""
-        usable = self._usable()
-        if model == "haiku":
-            if self.haiku:
-                return [self.haiku], None
-            return usable, "haiku_not_configured" if usable else None
-        if self.llama is None:
-            return usable, "llama_not_configured"
-        if self.force_haiku:
-            return usable, "force_haiku"
-        if has_tools and self.haiku:
-            return [self.haiku], "tool_calling"
-        return usable, None
-
 
 def _reason_after(call: RoutedCall, target: ModelTarget) -> str | None:
     """Return why the model after `target` is called; another try of the last keeps its reason."""
@@ -405,22 +278,3 @@ def _reason_after(call: RoutedCall, target: ModelTarget) -> str | None:
         return call.reason
     # Where the target itself did not fail, its hedge won and then broke off.
     return call.failures[target.ai].kind if target.ai in call.failures else HEDGED
-
-
-def _too_long(request: ChatRequest, target: ModelTarget) -> ProviderError | None:
-    excess = request.estimated_tokens - target.context_tokens
-    if excess <= 0:
-        return None
-    return ProviderError(
-        FailureKind.CONTEXT_LENGTH,
-        f"the conversation is about {excess} tokens over the window of {target.ai}, "
-        f"{target.context_tokens} tokens",
-    )
-
-
-async def _check_key(target: ModelTarget) -> None:
-    before = target.circuit.key_state
-    target.circuit.key_checked(await target.provider.check_key())
-    known = target.circuit.key_state
-    if known is not before and known in _BAD_KEY:
-        logger.warning(f"🔑 The key of {target.ai} is not usable", key=known)

@@ -3,15 +3,15 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from app.errors import AnswerUnavailable, FailureKind, ProviderError
 from app.events import Failed
-from app.llm.attempt import Attempt, ModelTarget
+from app.llm.attempt import Attempt
 from app.llm.continuation import continuation
 from app.llm.ledger import HAIKU
 from app.llm.provider import SAFE_CHARACTERS_PER_TOKEN, ChatRequest, PromptFor
 from app.llm.special_tokens import escape_special_tokens
+from app.llm.targets import ModelChoice, ModelTarget
 from app.llm.tools import NO_TOOLS, Toolbox
 
 THE_REQUESTS_OWN = {
@@ -21,7 +21,6 @@ THE_REQUESTS_OWN = {
 }
 
 
-ModelChoice = Literal["auto", "llama-scout", "haiku"]
 DEFAULT_MAX_TOKENS = 2048
 
 

@@ -10,10 +10,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import ChildFailed, RetrievalError, VectorsUnavailable
-from app.llm.attempt import ModelTarget
 from app.llm.factory import open_client
 from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
+from app.llm.targets import ModelTarget
 from app.ops.running_service import health_of_running_service
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedders import configured_embedder

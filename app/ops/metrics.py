@@ -21,9 +21,10 @@ from prometheus_client.registry import Collector
 
 from app.chat.service import ChatService, Search
 from app.errors import ConfigurationError, FailureKind
+from app.llm.calls import HEDGED
 from app.llm.circuit_gate import CircuitState
 from app.llm.ledger import SUCCESS, CallRecord
-from app.llm.llama_scout_client import HEDGED, LlamaScoutClient
+from app.llm.llama_scout_client import LlamaScoutClient
 from app.llm.provider import KeyState
 from app.net import is_private
 from app.retrieval.knowledge_base import KnowledgeBase

@@ -96,8 +96,8 @@ async def test_two_circuits_that_cool_down_are_no_lack_of_configuration(
         await client.post("/chat", json={"message": "Serve un visto?"})
         state = await ai(client)
 
-    assert state["status"].startswith("⏳ No AI for the moment (Llama 4 is left alone")
-    assert "Haiku is left alone" in state["status"]
+    assert state["status"].startswith("⏳ No AI for the moment (Llama 4: circuit open")
+    assert "Haiku: circuit open" in state["status"]
     assert "setup_required" not in state
 
 
@@ -114,9 +114,7 @@ async def test_a_key_rejected_by_a_call_shows_and_the_next_call_goes_to_haiku_at
         assert "rejected" in (await ai(client))["status"]
 
 
-async def test_spent_credit_and_a_llama_that_is_left_alone_show(
-    upstream: Upstream, serving: Serving
-) -> None:
+async def test_spent_credit_and_an_open_circuit_show(upstream: Upstream, serving: Serving) -> None:
     upstream.openrouter_key = status(200, {"data": {"limit_remaining": 0}})
     async with serving() as client:
         state = await until_status(client, "credit")
@@ -128,7 +126,7 @@ async def test_spent_credit_and_a_llama_that_is_left_alone_show(
     async with serving() as client:
         await client.post("/chat", json={"message": "PT PMA?"})
         state = await ai(client)
-    assert state["status"].startswith("⚡ Haiku-only mode (Llama 4 is left alone after failures")
+    assert state["status"].startswith("⚡ Haiku-only mode (Llama 4: circuit open after failures")
 
 
 async def test_what_was_measured_is_what_happened(upstream: Upstream, serving: Serving) -> None:
@@ -227,7 +225,7 @@ async def test_row_37_strangers_learn_neither_what_became_of_a_key_nor_of_a_circ
     upstream.haiku(haiku_says("Uno."))
     async with serving() as client:
         await client.post("/chat", json={"message": "PT PMA?"})
-        await until_status(client, "left alone")
+        await until_status(client, "circuit open")
         assert await ai_of_stranger() == ACTIVE
 
 

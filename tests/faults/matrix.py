@@ -65,7 +65,7 @@ class Fault:
     of: Models = Models.BOTH
     network: str | None = None
     waits: bool = False
-    """Whether it asks to be left alone for longer than a caller would wait."""
+    """Whether it asks for a longer wait than a caller accepts."""
     says: str = SAID + REST
     shows: Mapping[str, Any] = field(default_factory=dict)
 

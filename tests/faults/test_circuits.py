@@ -1,4 +1,4 @@
-"""When a provider is left alone: the rows on keys, credit, rate limits, recovery and slowness."""
+"""When a circuit opens: the rows on keys, credit, rate limits, recovery and slowness."""
 
 import asyncio
 import time
@@ -115,7 +115,7 @@ async def test_rows_6_and_7_the_requests_own_faults_do_not_count(
 async def test_row_8_health_says_that_the_key_was_rejected_until_it_is_seen_to_work(
     upstream: Upstream, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.llm.llama_scout_client.KEY_RECHECK_S", 0.02)
+    monkeypatch.setattr("app.llm.targets.KEY_RECHECK_S", 0.02)
     rejected = status(401, {"error": {"code": 401, "message": "No auth"}})
     valid, upstream.openrouter_key = upstream.openrouter_key, rejected
     upstream.haiku(haiku_says("Uno."))
@@ -149,7 +149,7 @@ async def test_row_8_health_says_that_the_key_was_rejected_until_it_is_seen_to_w
 async def test_row_8_a_server_without_a_key_endpoint_is_tried_again(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.llm.llama_scout_client.KEY_RECHECK_S", 0.02)
+    monkeypatch.setattr("app.llm.targets.KEY_RECHECK_S", 0.02)
     monkeypatch.setattr(upstream, "openrouter_key", status(404))
     upstream.llama(status(401), llama_says("Llama."))
     upstream.haiku(haiku_says("Uno."))

@@ -205,7 +205,7 @@ async def test_with_every_descriptor_taken_it_quotes_and_when_they_are_free_it_i
 
         assert (quoted["ai_used"], quoted["fallback_reason"]) == ("extractive", "no_descriptors")
         assert quoted["sources"]
-        # Neither model is to blame, so neither is left alone.
+        # Neither model is to blame, so neither circuit opens.
         assert {p["circuit"] for p in health["providers"].values()} == {"closed"}
         assert not upstream.calls
     await child.until_closed_but_for(before)

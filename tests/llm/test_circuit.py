@@ -52,7 +52,7 @@ def test_the_fifth_failure_of_as_many_calls_opens_it_and_the_fourth_does_not() -
     assert circuit.retry_after_s == 15
 
 
-def test_a_spent_credit_is_left_alone_for_five_minutes() -> None:
+def test_a_spent_credit_keeps_the_circuit_open_for_five_minutes() -> None:
     circuit = Circuit(clock=Clock())
     permit(circuit).failed(ProviderError(FailureKind.PAYMENT, "402"))
     assert circuit.retry_after_s == 300

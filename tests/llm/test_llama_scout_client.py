@@ -631,7 +631,7 @@ async def test_a_hedge_answers_beside_a_late_llama_and_both_are_costed(
     assert client.ledger.fallback_kinds == {"hedged": 1}
 
 
-async def test_a_llama_that_always_loses_to_its_hedge_is_left_alone(
+async def test_a_llama_that_always_loses_to_its_hedge_has_its_circuit_open(
     upstream: Upstream, open_router: OpenRouter
 ) -> None:
     upstream.llama(*[hang] * MIN_FAILURES)

@@ -102,7 +102,7 @@ const en = {
     context_length: "the conversation is too long for it",
     content_filter: "its content filter refused",
     bad_request: "it did not accept the request",
-    circuit_open: "it is left alone after failures",
+    circuit_open: "its circuit is open after failures",
     spending_limit: "the limit on spending for today is reached",
     llama_not_configured: "Llama is not configured",
     haiku_not_configured: "Haiku is not configured",
