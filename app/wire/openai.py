@@ -57,38 +57,49 @@ def chunks(
         "created": created,
         "model": model,
     }
-    fold = AnswerFold()
+    return _Chunks(head, request_id, include_usage=include_usage).encode
 
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **extra: Any) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return data_frame({**head, "choices": [choice], **extra})
 
-    def end() -> bytes:
-        facts = fold.facts(request_id=request_id, latency_ms=0)
-        frames = [chunk({}, facts["finish_reason"], zantara=_extension(facts))]
-        if include_usage:
-            frames.append(data_frame({**head, "choices": [], "usage": _usage(facts)}))
-        return b"".join([*frames, DONE])
+class _Chunks:
+    """Encodes the events of one turn."""
 
-    def encode(event: Event) -> bytes:
-        fold.take(event)
+    def __init__(self, head: dict[str, Any], request_id: str, *, include_usage: bool) -> None:
+        self._head = head
+        self._request_id = request_id
+        self._include_usage = include_usage
+        self._fold = AnswerFold()
+
+    def encode(self, event: Event) -> bytes:
+        """Return the frames of the event; none for one that OpenAI's format does not show."""
+        self._fold.take(event)
         match event:
             case TextDelta():
-                return chunk({"content": event.text})
-            case RouteChosen() if not fold.text:
-                return chunk({"role": "assistant", "content": ""})
+                return self._chunk({"content": event.text})
+            case RouteChosen() if not self._fold.text:
+                return self._chunk({"role": "assistant", "content": ""})
             case ToolCall():
-                index = len(fold.tool_calls) - 1
-                start = chunk({"tool_calls": [_start(index, event)]})
-                return start + chunk({"tool_calls": [_arguments(index, event)]})
+                index = len(self._fold.tool_calls) - 1
+                start = self._chunk({"tool_calls": [_start(index, event)]})
+                return start + self._chunk({"tool_calls": [_arguments(index, event)]})
             case Finished():
-                return end()
+                return self._end()
             case Failed():
-                return data_frame(_broken_off(event, request_id))
+                return data_frame(_broken_off(event, self._request_id))
             case Retrieved() | RouteChosen() | ToolRan():
                 return b""
 
-    return encode
+    def _chunk(
+        self, delta: dict[str, Any], finish_reason: str | None = None, **extra: Any
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return data_frame({**self._head, "choices": [choice], **extra})
+
+    def _end(self) -> bytes:
+        facts = self._fold.facts(request_id=self._request_id, latency_ms=0)
+        frames = [self._chunk({}, facts["finish_reason"], zantara=_extension(facts))]
+        if self._include_usage:
+            frames.append(data_frame({**self._head, "choices": [], "usage": _usage(facts)}))
+        return b"".join([*frames, DONE])
 
 
 def error(
