@@ -20,15 +20,21 @@ _MONTHS = (
 _NUMBER_OF = {name: n for n, names in enumerate(_MONTHS, 1) for name in names.split()}
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?")
 _DAY_FIRST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})")
-_MONTH_AND_YEAR = re.compile(r"(\d{1,2})[-/](\d{4})")
-_NAMED = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th|[°º])?\.? (?:of )?)?([a-z]+)\.? (\d{4})")
+_MONTH_AND_YEAR = re.compile(r"(\d{1,2})[-/.](\d{4})")
+_NAMED = re.compile(
+    r"(?:(\d{1,2})(?:st|nd|rd|th|[°º])?\.?[ -](?:of )?)?([a-z]+)[.,]{0,2}[ -](\d{4})"
+)
 _NAMED_FIRST = re.compile(r"([a-z]+)\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
 # As in: dal 2 ottobre 2025 (in vigore).
 _AROUND = re.compile(
-    r"^(?:il|dal|dall['’]|a partire dal|from|since|as of|in force from|sejak|mulai|per)\s*(?=\S)"
+    r"^(?:(?:in vigore|vigente|valido|efficace|in force|effective|valid|berlaku|efektif)\s+)?"
+    r"(?:il|dal|dall['’]|a partire dal|from|since|as of|on|sejak|mulai|per|tanggal|tgl\.?)\s*(?=\S)"
     r"|\s*\([^)]*\)$"
 )
-_WEEKDAY = re.compile(r"^[^\W\d_]+,\s*(?=\d)")
+_WEEKDAY = re.compile(
+    r"^(?:[^\W\d_]+,\s*|(?:\w+day|luned[iì]|marted[iì]|mercoled[iì]|gioved[iì]|venerd[iì]"
+    r"|sabato|domenica|senin|selasa|rabu|kamis|jum['’]?at|sabtu|minggu|ahad)\s+)(?=\d)"
+)
 
 
 def written_date(text: str) -> str | None:

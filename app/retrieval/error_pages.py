@@ -10,7 +10,10 @@ MAX_WORDS = 200
 """Longer pages have something to say."""
 _MAX_SENTENCE_WORDS = 14
 # What is so under a condition is an explanation: "if the file is not found, ask the office".
-_CONDITION = re.compile(r"\b(?:if|when|se|quando|qualora|jika|bila|apabila|kalau)\b", re.I)
+_CONDITION = re.compile(
+    r"\b(?:if|when|se|quando|qualora|in case of|in caso di|dalam hal|jika|bila|apabila|kalau)\b",
+    re.I,
+)
 _MAX_CONDITIONAL_WORDS = 6
 # Of programs a sentence may be longer.
 _MAX_TECHNICAL_WORDS = 30
@@ -132,6 +135,13 @@ _PHRASES = re.compile(
             r"not a robot",
             r"ddos protection",
             r"security service",
+            r"(?:complete|pass) the security check|completing the action below",
+            # of a browser, and of a seller of domains
+            r"err_[a-z]+_[a-z_]+",
+            r"can.?t be reached|took too long to respond|refused to connect",
+            r"connection (?:is|was) (?:not private|not secure|reset|interrupted)",
+            r"(?:domain|dominio|domain ini) (?:\w+ ){0,3}(?:for sale|in vendita|dijual)",
+            r"buy this domain|domain (?:is )?parked",
             r"verific(?:a|hiamo|ando) (?:che|di|se) (?:tu |lei )?(?:sei|essere|sia|non)",
             r"non sono un robot",
             r"abilita(?:re)? javascript",

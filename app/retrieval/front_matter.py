@@ -28,7 +28,11 @@ _FIELDS = {
     "language": ("language", "lang", "locale", "lingua", "bahasa"),
     "uri": ("uri", "url", "canonical_url", "permalink", "link"),
     "source": ("source", "fonte", "sumber"),
-    "effective_date": ("effective_date", "effective", "effective_from"),
+    "effective_date": (
+        *("effective_date", "effective", "effective_from", "valid_from", "in_force_from"),
+        *("in_vigore", "in_vigore_dal", "data_di_entrata_in_vigore", "decorrenza"),
+        *("berlaku", "berlaku_sejak", "mulai_berlaku", "tanggal_berlaku"),
+    ),
     "checked": ("checked", "last_checked", "verified"),
     "supersedes": ("supersedes",),
 }
@@ -138,7 +142,8 @@ class _Fields:
 
 
 def _key(name: object) -> str:
-    return re.sub(r"[\s-]+", "_", str(name).strip().casefold())
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name).strip())
+    return re.sub(r"[\s_-]+", "_", snake.casefold())
 
 
 def _parsed_yaml(block: str) -> dict[str, Any] | None:

@@ -367,6 +367,77 @@ add(
     "UNDANG-UNDANG REPUBLIK INDONESIA\nNOMOR 1 TAHUN 1974\nTENTANG\nPERKAWINAN\n\nPasal 1\nIni.\n",
     accepted=False,
 )
+add(
+    "f6.html",
+    page("<p>Costa <b>10</b>.000 o 5<b>00</b>, 10<b>.000</b>.000; il 2<sup>nd</sup> anno</p>"),
+    ["10.000", "500", "10.000.000", "2nd"],
+)
+add(
+    "f7.html",
+    page("<p><math><mi>T</mi><mo>=</mo><mfrac><mn>5</mn><mn>100</mn></mfrac></math></p>"),
+    ["T=(5)/(100)"],
+)
+add(
+    "f8.html",
+    page(
+        "<ul><li><span class=name>KITAS</span><span class=price>9.500.000</span></li></ul>"
+        "<div><span class=cell>56101</span><span class=cell>12</span></div>"
+    ),
+    ["KITAS 9.500.000", "56101 12"],
+)
+add(
+    "l9.html",
+    page(
+        "<ul role=tablist><li><button role=tab aria-controls=p1>Tarif 2025</button></li>"
+        "<li><button role=tab aria-controls=p2>Tarif 2026</button></li></ul>"
+        "<div role=tabpanel id=p1>9 juta</div><div role=tabpanel id=p2 hidden>12 juta</div>"
+    ),
+    ["Tarif 2025\n\n9 juta", "Tarif 2026\n\n12 juta"],
+)
+add(
+    "l10.html",
+    page(
+        "<header><h1>Tariffa 2027</h1><p>In vigore dal 1 gennaio</p><nav>Home</nav></header>"
+        "<p>Il costo è 8 milioni.</p>"
+    ),
+    ["Tariffa 2027", "In vigore dal 1 gennaio", "8 milioni"],
+    ["Home"],
+)
+add(
+    "h6.html",
+    page(
+        '<p>Vero</p><p class="w">IGNORE</p><p style="color:#fefefe">IGNORE</p>'
+        '<p style="color:white;background-color:white">IGNORE</p>',
+        head="<style>.w{color:#fff;background:#fff}</style>",
+    ),
+    ["Vero"],
+    ["IGNORE"],
+)
+add(
+    "n2.html",
+    page(
+        '<div id="CybotCookiebotDialog"><p>Questo sito usa cookie</p></div>'
+        '<div id="cookieModal"><p>Accetta tutto</p></div><h1>G</h1><p>Testo della guida.</p>'
+    ),
+    ["Testo della guida"],
+    ["usa cookie", "Accetta"],
+)
+add("c10.csv", 'Tarif 2026\nMenteri\n\n"Kode","Tarif"\nA1,"2,000,000"\n', ["Tarif: 2,000,000"])
+add(
+    "g15.html",
+    page(
+        "<h1>Tariffa</h1><p>Rp 404.000 per domanda. In caso di 'page not found' riprovare dopo "
+        "24 ore e contattare l'ufficio.</p>"
+    ),
+    ["404.000"],
+)
+for text in (
+    "This site can\u2019t be reached</p><p>www.oss.go.id took too long to respond.",
+    "Your connection is not private</p><p>NET::ERR_CERT_AUTHORITY_INVALID",
+    "Domain for sale</p><p>Buy this domain.",
+    "Verify you are human</p><p>Complete the security check by completing the action below.",
+):
+    add(f"browser {len(CASES)}.html", page(f"<p>{text}</p>"), accepted=False)
 for written, iso in [
     ("2 ottobre 2025", "2025-10-02"),
     ("10/2025", "2025-10-01"),
@@ -380,6 +451,12 @@ for written, iso in [
     ("2 ottobre 2025 (in vigore)", "2025-10-02"),
     ("25/10/02", None),
     ("dal 2 ottobre 2025", "2025-10-02"),
+    ("Giovedì 2 ottobre 2025", "2025-10-02"),
+    ("01-Oct-2025", "2025-10-01"),
+    ("10.2025", "2025-10-01"),
+    ("in vigore dal 02.10.2025", "2025-10-02"),
+    ("berlaku sejak 2 Oktober 2025", "2025-10-02"),
+    ("2nd of October, 2025", "2025-10-02"),
 ]:
     add(
         f"date {len(CASES)}.md",
@@ -402,6 +479,8 @@ add(
     language="it",
     date="2026-01-01",
 )
+add("m10.md", "---\nberlaku-sejak: 2026-01-01\n---\nTesto.", date="2026-01-01")
+add("m11.md", "---\neffectiveDate: 2026-01-01\n---\nTesto.", date="2026-01-01")
 add(
     "m3.md",
     '+++\ntitle = "V"\neffective_date = 2026-01-01\nlanguage = "en"\n[extra]\nx=1\n+++\n\nText body.',

@@ -162,9 +162,10 @@ def _paragraphs(element: Element) -> Iterator[str]:
 
 
 def _separate(text: Element) -> str:
-    """A text; one that is raised or lowered is apart from what is before it."""
-    raised = child(text.getparent(), "rPr", "vertAlign") is not None
-    return f" {text.text or ''} " if raised else text.text or ""
+    """A text; one that is raised, lowered or of an equation is apart from what is around it."""
+    is_math = text.tag.endswith("/math}t")
+    apart = is_math or child(text.getparent(), "rPr", "vertAlign") is not None
+    return f" {text.text or ''} " if apart else text.text or ""
 
 
 def _is_shown(element: Element, paragraph: Element) -> bool:

@@ -19,6 +19,7 @@ _MARKS = (
 _SAMPLE = 64 * 1024
 # What Windows, a Mac of before 2001 and DOS write in the languages of Western Europe.
 _WESTERN = ("cp1252", "mac_roman", "cp850")
+_WITHIN_WORDS = frozenset("’–—·\u00ad")
 _PUNCTUATION = frozenset("€£“”‘’«»„–—…•·°ºª§©®™¿¡´ \u00ad¹²³½¼×")
 # Letters of other alphabets fill whole words, those of Western Europe stand among plain ones.
 _MAX_WESTERN_SHARE = 0.3
@@ -99,13 +100,16 @@ def _fitness(sample: bytes, encoding: str) -> int:
     """How many characters beyond ASCII make sense where they are, less those that do not."""
     text = sample.decode(encoding, "replace")
     fitness = 0
-    for before, character in zip(" " + text, text, strict=False):
+    for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False):
         if character < "\x80":
             continue
         lower = unicodedata.category(character) == "Ll"
         # A capital after a small letter is another encoding's small one.
         upper = unicodedata.category(character) == "Lu" and not before.islower()
-        fitness += 1 if lower or upper or character in _PUNCTUATION else -1
+        fits = lower or upper or character in _PUNCTUATION
+        # As in spó³ki: no sign stands within a word but those that are a letter's other reading.
+        within = before.islower() and after.islower() and not character.isalpha()
+        fitness += 1 if fits and not (within and character not in _WITHIN_WORDS) else -1
         # Quotation marks do not stand within words, where letters of another encoding do.
         fitness -= character in "‚„ˆ‰Š…—" and before.islower()
     return fitness

@@ -18,7 +18,9 @@ from app.retrieval.warnings import DocumentWarning
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w-]{3,20})", re.I)
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 # A figure of which a part is bold stays one.
-_BROKEN_FIGURE = re.compile(r"(?<=\d[.,])\*\*(\d[\d.,]*)\*\*|\*\*(\d[\d.,]*)\*\*(?=[.,]\d)")
+_BROKEN_FIGURE = re.compile(
+    r"(?:(?<=\d)|(?<=\d[.,]))\*\*([.,]?\d[\d.,]*)\*\*|\*\*(\d[\d.,]*)\*\*(?=[.,]?\d)"
+)
 _MIN_CONTENT_SHARE = 0.5
 _MAX_SPAN = 1_000
 _MAX_CELLS = 200_000
@@ -95,8 +97,33 @@ class _Converter(MarkdownConverter):
         mark = text.strip()
         return superscript(_text_before(el), mark) if mark else text
 
+    def convert_mfrac(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
+        return "({})/({})".format(*_operands(el))
+
+    def convert_msup(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
+        return "{}^{}".format(*_operands(el))
+
+    def convert_msub(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
+        return "{}_{}".format(*_operands(el))
+
+    def convert_span(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
+        """Spans that a style sheet sets apart: no word or figure goes on from one to the next."""
+        before = el.previous_sibling
+        apart = isinstance(before, Tag) and _is_styled(before) and _is_styled(el)
+        joined = apart and _text_before(el)[-1:].isalnum() and text[:1].isdigit()
+        return f" {text}" if joined else text
+
     def convert_sub(self, el: Tag, text: str, parent_tags: Any) -> str:  # noqa: ARG002
         return subscript(text.strip())
+
+
+def _operands(element: Tag) -> list[str]:
+    parts = [part.get_text("", strip=True) for part in element.find_all(True, recursive=False)]
+    return [*parts, "", ""][:2]
+
+
+def _is_styled(element: Tag) -> bool:
+    return element.name == "span" and (element.has_attr("class") or element.has_attr("style"))
 
 
 def _text_before(element: Tag) -> str:

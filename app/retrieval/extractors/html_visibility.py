@@ -13,14 +13,19 @@ _FRAME = (
     "nav, [role='navigation'], [role='search'], [role='banner'], [role='contentinfo'], "
     "[role='complementary'], [role='menu'], [role='menubar'], [role='tablist'], a.headerlink"
 )
+_TABS = (
+    "[role='tablist'] [role='tab'], [role='tablist'] > a, [role='tablist'] > button, "
+    ".nav-tabs a, .nav-tabs button, .nav-pills a, .nav-pills button, .tabs a[href^='#'], "
+    ".tabs label[for]"
+)
 _OUTSIDE_CONTENT = "footer, header"
 _FRAME_NAME = re.compile(
     r"(?:^|[-_ ])(?:cookies?|consent|gdpr|newsletter|breadcrumbs?|share|sharing|social|related|menu"
-    r"|navbar|nav|sidebar|advert|ads?|banner|popup|skip-link|pagination|comments?-form|mw-editsection)"
+    r"|cookie\w*|\w+cookie|\w*(?:cookiebot|onetrust)\w*|navbar|nav|sidebar|advert|ads?|banner|popup|skip-link|pagination|comments?-form|mw-editsection)"
     r"(?:$|[-_ ])",
     re.I,
 )
-_BANNER_NAME = re.compile(r"(?:^|[-_ ])(?:cookies?|consent|gdpr)(?:$|[-_ ])", re.I)
+_BANNER_NAME = re.compile(r"cookie|(?:^|[-_ ])(?:consent|gdpr|onetrust)(?:$|[-_ ])", re.I)
 _MAX_FRAME_SHARE = 0.4
 _MAX_BANNER_SHARE = 0.9
 _HIDING = re.compile(
@@ -31,11 +36,17 @@ _HIDING = re.compile(
     r"|transform\s*:\s*scale\(\s*0\s*\)",
     re.I | re.S,
 )
+_WHITE_COLOUR = (
+    r"(?:#f[c-f]?f[c-f]?f[c-f]?\b|white\b|snow\b|rgba?\(\s*25[2-5]\s*,\s*25[2-5]\s*,\s*25[2-5]\b)"
+)
 _WHITE = re.compile(
-    r"(?<![-\w])color\s*:\s*(?:#fff(?:fff)?\b|white\b|transparent\b|rgba?\(\s*255\s*,\s*255\s*,\s*255\b|rgba\([^)]*,\s*0(?:\.0+)?\s*\))",
+    rf"(?<![-\w])color\s*:\s*(?:{_WHITE_COLOUR}|transparent\b|rgba\([^)]*,\s*0(?:\.0+)?\s*\))",
     re.I,
 )
-_BACKGROUND = re.compile(r"background", re.I)
+_BACKGROUND = re.compile(
+    rf"background(?:-color|-image)?\s*:\s*(?!{_WHITE_COLOUR}|transparent|none)\S", re.I
+)
+_WHITE_GROUND = re.compile(rf"background(?:-color)?\s*:\s*{_WHITE_COLOUR}", re.I)
 _RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
 _MEDIA = re.compile(r"@[^{}]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}|/\*.*?\*/", re.S)
 _MAX_RULES = 300
@@ -75,6 +86,7 @@ def without_unseen(page: BeautifulSoup) -> int:
 
 def without_frame(page: BeautifulSoup) -> None:
     """Take out navigation, banners and the fields of forms; not what reads like content."""
+    _name_panels(page)
     for element in page.select(_FRAME):
         if not element.decomposed:
             _keep_title(element)
@@ -97,13 +109,28 @@ def without_frame(page: BeautifulSoup) -> None:
     _without_fields(page)
 
 
+def _name_panels(page: BeautifulSoup) -> None:
+    """Write the name of each tab above what it opens: `2025`, of two lists of prices."""
+    for tab in page.select(_TABS)[:_MAX_RULES]:
+        targets = (str(tab.get(name) or "").lstrip("#") for name in _REFERENCES)
+        panel = next((p for t in targets if t and (p := page.find(id=t))), None)
+        name = tab.get_text(" ", strip=True)
+        if not isinstance(panel, Tag) or not name or name in panel.get_text(" ")[: 2 * len(name)]:
+            continue
+        label = page.new_tag("p")
+        label.string = name
+        panel.insert(0, label)
+
+
 def _keep_title(element: Tag) -> None:
-    """Take an element out but for a heading of the page in it."""
+    """Take an element out but for a heading of the page in it, and what is written below that."""
     title = element.find("h1")
-    if isinstance(title, Tag):
-        element.replace_with(title.extract())
-    else:
+    if not isinstance(title, Tag):
         element.decompose()
+        return
+    below = [p for p in title.find_all_next(["p", "time"]) if element in p.parents]
+    kept = [p for p in below if not _is_links(p) and not p.find_parent(["nav", "form", "p"])]
+    element.replace_with(title.extract(), *(p.extract() for p in kept))
 
 
 def _is_links(element: Tag) -> bool:
@@ -167,6 +194,8 @@ def _is_hidden(element: Tag, rules: set[int]) -> bool:
 
 
 def _has_background(element: Tag) -> bool:
+    if _WHITE_GROUND.search(str(element.get("style") or "")):
+        return False
     around = [element, *element.parents]
     return any(
         _BACKGROUND.search(str(e.get("style") or "")) or e.get("bgcolor") or e.get("class")
@@ -180,7 +209,8 @@ def _hiding_rules(page: BeautifulSoup) -> set[int]:
     text = "\n".join(style.get_text() for style in page.find_all("style"))
     hidden: set[int] = set()
     for selector, declarations in _RULE.findall(_MEDIA.sub("", text))[:_MAX_RULES]:
-        if _HIDING.search(declarations) and ":" not in selector:
+        white = _WHITE.search(declarations) and _WHITE_GROUND.search(declarations)
+        if (white or _HIDING.search(declarations)) and ":" not in selector:
             try:
                 hidden |= {id(element) for element in page.select(selector.strip())}
             except SelectorSyntaxError:

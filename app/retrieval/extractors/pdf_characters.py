@@ -3,7 +3,7 @@
 import ctypes
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pypdfium2  # type: ignore[import-untyped]  # the package ships no types
 import pypdfium2.raw as pdfium  # type: ignore[import-untyped]
@@ -63,6 +63,7 @@ def characters_of(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> P
     hidden: list[str] = []
     count = pdfium.FPDFText_CountChars(textpage)
     looks: dict[int, bool] = {}
+    last, last_drawn = Character("", 0.0, 0.0, 0.0, 0.0), (-1, 0.0, 0.0)
     box, x, y = pdfium.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
     for index in range(count):
         code = pdfium.FPDFText_GetUnicode(textpage, index)
@@ -76,6 +77,11 @@ def characters_of(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> P
         character = Character(text, box.left, box.right, y.value, box.top - box.bottom)
         thing = pdfium.FPDFText_GetTextObject(textpage, index)
         key = ctypes.cast(thing, ctypes.c_void_p).value or 0
+        drawn = (key, box.left, box.right)
+        if drawn == last_drawn:
+            # Letters that a font draws as one have the same place; a bold one is drawn again.
+            character = replace(character, left=(last.left + last.right) / 2)
+        last, last_drawn = character, drawn
         if key not in looks:
             looks[key] = _is_painted(thing, is_scan)
         if text.strip() and not _is_seen(character, visible, grounds, looks[key]):

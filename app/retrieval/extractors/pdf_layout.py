@@ -161,8 +161,45 @@ def _goes_on(rows: list[Row]) -> bool:
 def _table_lines(rows: Sequence[Row], start: int, end: int) -> list[TextLine]:
     band = rows[start:end]
     is_table = len(band) >= 2 and not _is_list(band) and _has_columns(band)
+    if is_table:
+        rows = [*rows[:start], *_in_columns(band)]
     lines = [_line(rows, n, CELL if is_table else " ") for n in range(start, end)]
     return _with_names(lines) if is_table and _names_columns(band[0]) else lines
+
+
+def _in_columns(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a table with an empty cell in each column where they have none.
+
+    The columns are where the rows with the most cells have theirs; a row that does not fit into
+    them stays as it is.
+    """
+    most = max(len(row.segments) for row in rows)
+    full = [row.segments for row in rows if len(row.segments) == most]
+    columns = [(min(s.left for s in c), max(s.right for s in c)) for c in zip(*full, strict=True)]
+    if any(before[1] > after[0] for before, after in pairwise(columns)):
+        return list(rows)
+    placed = []
+    for row in rows:
+        cells = _placed(row.segments, columns) if 1 < len(row.segments) < most else None
+        placed.append(Row(cells, row.baseline, row.height) if cells else row)
+    return placed
+
+
+def _placed(
+    segments: Sequence[Segment], columns: Sequence[tuple[float, float]]
+) -> list[Segment] | None:
+    """Each part in the one column that it touches; None where one touches none, or several."""
+    cells = [Segment("", left, left, 0.0, 0.0) for left, _ in columns]
+    for segment in segments:
+        touched = [
+            n
+            for n, (left, right) in enumerate(columns)
+            if segment.left < right and left < segment.right
+        ]
+        if len(touched) != 1 or cells[touched[0]].text:
+            return None
+        cells[touched[0]] = segment
+    return cells
 
 
 def _names_columns(row: Row) -> bool:

@@ -115,7 +115,9 @@ def _lines(text: str) -> io.StringIO:
 def _title_rows(rows: Sequence[Row]) -> int:
     """How many rows above the columns' names hold a title: one cell, where most hold several."""
     filled = [sum(map(bool, row)) for row in rows]
-    usual = Counter(filled[:1000]).most_common(1)[0][0] if filled else 0
+    counts = Counter(filled[:1000])
+    # Of two that are as common the wider: a title of two lines above two rows.
+    usual = max(counts, key=lambda width: (counts[width], width), default=0)
     if usual < 2:
         return 0
     first = next((n for n, count in enumerate(filled) if count > 1), 0)

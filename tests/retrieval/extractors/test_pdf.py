@@ -67,6 +67,8 @@ def test_pages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("note-marks.pdf", ["Rp 10.000.000.000[^1] per KBLI", "200 m²"], ["0001"]),
         ("hidden.pdf", ["Harga 12 juta", "Terlihat putih"], ["IGNORE"]),
         ("turned.pdf", ["Kode | Tarif\nC1 | 5.000.000"], []),
+        ("ledger.pdf", ["Beban |  | 500 | (700)", "Total | 1.000 |  | 2.400"], []),
+        ("ligatures.pdf", ["Efficiente finanza", "Rp 10.000[^1]"], ["0001"]),
         (
             "columns.pdf",
             ["si rinnova una volta\nsola presso ufficio"],
