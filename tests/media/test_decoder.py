@@ -176,7 +176,7 @@ async def test_decoding_that_nobody_waits_for_any_more_is_ended(decoder: Decoder
     assert await asyncio.to_thread(child._process.wait, 5) == -signal.SIGKILL
 
 
-async def test_slow_pictures_of_one_key_do_not_keep_another_s_small_one_waiting() -> None:
+async def test_row_32_slow_pictures_of_one_key_do_not_keep_another_s_small_one_waiting() -> None:
     slow = [data_url("image/png", png((5_000, 5_000 + n), rows=True)) for n in range(4)]
     small = data_url("image/png", picture("PNG", (1, 1)))
 

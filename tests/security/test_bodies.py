@@ -1,4 +1,4 @@
-"""Rows 9 and 11 of the security matrix: bodies that are longer than they should be, or packed."""
+"""Rows 9, 11 and 32 of the security matrix: bodies too long, packed, or never finished."""
 
 import asyncio
 import gzip
@@ -22,6 +22,7 @@ CHUNK = b"x" * 1024**2
 BOUND_MB = 100
 """Of resident memory: an upload of 20 MB and what is made of it."""
 JSON = "Content-Type: application/json"
+FORM = "Content-Type: multipart/form-data; boundary=b"
 QUESTION = json.dumps({"message": "Quanto capitale serve per una PT PMA?"}).encode()
 
 
@@ -61,7 +62,7 @@ BEGINNINGS = {
     "/v1/chat/completions": (JSON, b'{"messages": ["'),
     "/search": (JSON, b'{"query": "'),
     "/documents": (
-        "Content-Type: multipart/form-data; boundary=b",
+        FORM,
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n',
     ),
 }
@@ -107,10 +108,16 @@ LARGE = b'{"message": "' + b" " * 20_000
 HEAD = b"POST /chat HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
-async def never_finished(client: httpx.AsyncClient, key: str) -> asyncio.StreamWriter:
+UPLOAD = BEGINNINGS["/documents"][1] + b"x" * 20_000
+UPLOAD_HEAD = f"POST /documents HTTP/1.1\r\nHost: localhost\r\n{FORM}\r\n".encode()
+
+
+async def never_finished(
+    client: httpx.AsyncClient, key: str, head: bytes = HEAD, body: bytes = LARGE
+) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
-    head = HEAD + f"Authorization: Bearer {key}\r\nContent-Length: 20100\r\n\r\n".encode()
-    writer.write(head + LARGE)
+    head += f"Authorization: Bearer {key}\r\nContent-Length: 30000\r\n\r\n".encode()
+    writer.write(head + body)
     await writer.drain()
     return writer
 
@@ -123,7 +130,7 @@ async def status_of(client: httpx.AsyncClient, key: str, body: bytes) -> int:
 
 
 @pytest.mark.usefixtures("small_space")
-async def test_bodies_that_are_never_finished_are_in_nobody_elses_way(
+async def test_row_32_bodies_that_are_never_finished_are_in_nobody_elses_way(
     serving: Serving, data_dir: Path
 ) -> None:
     greedy, other = (make_key(data_dir, name, KeyScope.CHAT) for name in ("greedy", "other"))
@@ -138,6 +145,25 @@ async def test_bodies_that_are_never_finished_are_in_nobody_elses_way(
             writer.close()
         while await status_of(client, greedy, LARGE) != 400:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("small_space")
+async def test_row_32_uploads_that_are_never_finished_keep_nobody_from_uploading(
+    serving: Serving, data_dir: Path
+) -> None:
+    scopes = (KeyScope.CHAT, KeyScope.DOCUMENTS)
+    greedy, other = (make_key(data_dir, name, *scopes) for name in ("greedy", "other"))
+    text = "# Permits\n\n" + "A permit lasts a year. " * 900
+    async with serving() as client, asyncio.timeout(60):
+        held = [await never_finished(client, greedy, UPLOAD_HEAD, UPLOAD) for _ in range(3)]
+        while await status_of(client, greedy, LARGE) != 429:
+            await asyncio.sleep(0.01)
+        file = {"file": ("permits.md", text.encode())}
+        sent = await client.post("/documents", files=file, headers=bearing(other))
+        for writer in held:
+            writer.close()
+
+    assert sent.status_code == 201, sent.text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """No process that the service starts has anything of its environment, keys among them."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ def environments() -> dict[str, bytes]:
     found = {}
     for task in Path("/proc/self/task").iterdir():
         for pid in (task / "children").read_text().split():
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            found[f"{pid} {command}"] = Path(f"/proc/{pid}/environ").read_bytes()
+            with suppress(OSError):  # it has ended
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[f"{pid} {command}"] = Path(f"/proc/{pid}/environ").read_bytes()
     return found
 
 

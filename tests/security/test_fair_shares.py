@@ -1,18 +1,25 @@
-"""Nobody takes more than their share: each attack by one key, while another one works."""
+"""Rows 30, 32 and 33 of the security matrix: nobody takes more than their share."""
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from itertools import count
 from pathlib import Path
 
 import httpx
+import pytest
 
 from app.access.keys import KeyScope
 from app.retrieval.database import FILE_NAME
+from app.retrieval.e5.embedder import E5Embedder
+from app.retrieval.embedder import Vectors
 from tests.conftest import Serving
 from tests.keys import bearing, make_key
+from tests.security.test_children import environments
+
+LANGUAGES = ("it", "en", "id", "fr", "de", "es", "nl", "pt", "ja", "ko")
 
 
 @asynccontextmanager
@@ -31,11 +38,10 @@ def long_text(number: int) -> str:
     return " ".join(f"{number} visa {word}" for word in range(300))[:1_990]
 
 
-async def test_long_searches_of_one_key_do_not_degrade_those_of_another(
+async def test_row_30_long_searches_of_one_key_do_not_degrade_those_of_another(
     serving: Serving, data_dir: Path
 ) -> None:
     make_key(data_dir, "first", KeyScope.CHAT)
-    languages = ("it", "en", "id", "fr", "de", "es", "nl", "pt", "ja", "ko")
     async with (
         serving() as client,
         with_key(client, data_dir, "greedy", KeyScope.CHAT) as greedy,
@@ -44,7 +50,7 @@ async def test_long_searches_of_one_key_do_not_degrade_those_of_another(
 
         async def long_searches(first: int) -> None:
             for number in count(first, 20):
-                texts = {code: long_text(100 * number + i) for i, code in enumerate(languages)}
+                texts = {code: long_text(100 * number + i) for i, code in enumerate(LANGUAGES)}
                 body = {"query": long_text(100 * number + 99), "translations": texts}
                 answer = await greedy.post("/search", json=body)
                 assert answer.status_code in (200, 429)
@@ -64,6 +70,50 @@ async def test_long_searches_of_one_key_do_not_degrade_those_of_another(
     assert sum(answer["degraded"] for answer in answers) <= 1
 
 
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def sent(
+    client: httpx.AsyncClient, path: str, content_type: str, body: bytes
+) -> asyncio.StreamWriter:
+    """A whole request, whose answer nobody has read yet."""
+    _, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+    return writer
+
+
+async def test_row_30_the_work_of_a_search_stops_when_its_caller_is_gone(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[str] = []
+    embed_queries = E5Embedder.embed_queries
+
+    def noting(self: E5Embedder, texts: Sequence[str]) -> Vectors:
+        embedded.extend(texts)
+        return embed_queries(self, texts)
+
+    monkeypatch.setattr(E5Embedder, "embed_queries", noting)
+    given_up = {code: long_text(n) for n, code in enumerate(LANGUAGES)}
+    own = {code: long_text(100 + n) for n, code in enumerate(LANGUAGES[:5])}
+    body = json.dumps({"query": "Visa?", "translations": given_up}).encode()
+    async with serving() as client:
+        writer = await sent(client, "/search", "application/json", body)
+        await until(lambda: set(given_up.values()) & set(embedded))
+        before = len(set(given_up.values()) & set(embedded))
+        writer.close()
+        # Of the same caller, whose slices take turns: without the end five more would be made.
+        answer = await client.post("/search", json={"query": "KITAS?", "translations": own})
+        after = len(set(given_up.values()) & set(embedded))
+
+    assert answer.status_code == 200
+    assert after - before <= 2
+
+
 def vectors_in(data_dir: Path) -> int:
     with closing(sqlite3.connect(data_dir / FILE_NAME)) as database:
         count: int = database.execute("SELECT count(*) FROM vectors").fetchone()[0]
@@ -74,7 +124,7 @@ async def send(client: httpx.AsyncClient, name: str, text: str) -> httpx.Respons
     return await client.post("/documents", files={"file": (name, text.encode())})
 
 
-async def test_a_document_of_too_many_passages_is_refused_before_any_is_embedded(
+async def test_row_33_a_document_of_too_many_passages_is_refused_before_any_is_embedded(
     serving: Serving, data_dir: Path
 ) -> None:
     text = "\n".join(f"# H{n}\n\nx{n}" for n in range(40_000))
@@ -89,7 +139,7 @@ async def test_a_document_of_too_many_passages_is_refused_before_any_is_embedded
     assert (listed["pending_vectors"], vectors_in(data_dir)) == (0, before)
 
 
-async def test_a_large_upload_is_in_no_small_ones_way_nor_in_a_deletions(
+async def test_row_33_a_large_upload_is_in_no_small_ones_way_nor_in_a_deletions(
     serving: Serving, data_dir: Path
 ) -> None:
     make_key(data_dir, "first", KeyScope.CHAT)
@@ -120,3 +170,31 @@ async def test_a_large_upload_is_in_no_small_ones_way_nor_in_a_deletions(
     assert waiting["passages_with_vectors"] < 3_000
     assert deleted.status_code == 204
     assert own["passages_with_vectors"] == listed["passages_with_vectors"] == 10
+
+
+def readers() -> list[str]:
+    return [command for command in environments() if "app.retrieval.reader_child" in command]
+
+
+async def test_row_33_an_upload_that_is_given_up_half_way_leaves_nothing(
+    serving: Serving, data_dir: Path
+) -> None:
+    text = "\n".join(f"# H{n}\n\nx{n}" for n in range(15_000))
+    form = (
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="given-up.md"\r\n\r\n'
+        f"{text}\r\n--b--\r\n"
+    )
+    async with serving() as client:
+        before = vectors_in(data_dir)
+        writer = await sent(client, "/documents", "multipart/form-data; boundary=b", form.encode())
+        await until(lambda: len(readers()) == 2)  # one of them is for the next upload
+        writer.close()
+        await until(lambda: len(readers()) == 1)
+        # Of the same caller, so that it is written after the other would have been.
+        small = await send(client, "small.md", "# Small\n\nA small document of two lines.")
+        listed = (await client.get("/documents", params={"limit": 500})).json()
+        await until(lambda: vectors_in(data_dir) > before)
+
+    assert small.status_code == 201
+    assert "given-up" not in {document["id"] for document in listed["documents"]}
+    assert vectors_in(data_dir) == before + small.json()["chunks"]

@@ -144,7 +144,7 @@ def advisory_service(folder: Path, answers: dict[str, tuple[int, Any]]) -> Itera
             server.shutdown()
 
 
-KNOWN_BAD = {
+KNOWN_BAD: dict[str, list[dict[str, Any]]] = {
     "vulnerabilities": [
         {
             "id": "PYSEC-2026-1", "aliases": ["CVE-2026-1"], "summary": "Runs what it is sent.",
@@ -153,10 +153,16 @@ KNOWN_BAD = {
     ]
 }  # fmt: skip
 NOTHING_KNOWN: dict[str, Any] = {"vulnerabilities": []}
+# As the service tells of it: one of those that SECURITY.md lists, by another of its names.
+UNMENDED = {
+    "vulnerabilities": [
+        {**KNOWN_BAD["vulnerabilities"][0], "aliases": ["CVE-2026-45829"], "fixed_in": []}
+    ]
+}
 
 
 def audited(
-    target: str, probed: tuple[int, Any], first: tuple[int, Any], folder: Path
+    target: str, probed: tuple[int, Any], first: tuple[int, Any], folder: Path, *variables: str
 ) -> tuple[bool, str]:
     """Whether a target of the Makefile passes on a short lock, and what it says.
 
@@ -168,6 +174,7 @@ def audited(
     answers = {"uv": probed, name: first} | dict.fromkeys(others, (200, NOTHING_KNOWN))
     # What it needs is there, as tests run.
     command = ["make", "-s", "-o", ".venv/dev", target, f"AUDITED={lock}", f"BIN={BIN}"]
+    command += variables
     with advisory_service(folder, answers) as environment:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     return done.returncode == 0, done.stdout + done.stderr
@@ -177,6 +184,7 @@ CLEAN, BAD = (200, NOTHING_KNOWN), (200, KNOWN_BAD)
 AUDITS = [
     (CLEAN, True, "No known vulnerabilities found"),
     (BAD, False, "PYSEC-2026-1"),
+    ((200, UNMENDED), True, "1 ignored"),
     ((404, {}), False, "could not be audited"),
     ((503, {}), False, "503"),
 ]
@@ -188,6 +196,19 @@ def test_row_24_an_audit_passes_only_where_every_package_was_looked_up(
 ) -> None:
     passed, said = audited("audit", CLEAN, answer, tmp_path)
     assert (passed, says in said) == (passes, True), said
+
+
+def test_an_advisory_is_let_pass_for_a_reason_and_until_a_day(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    unmended, look_again = re.findall(r"(?m)^(?:UNMENDED|LOOK_AGAIN) := (.*)$", makefile)
+    listed = re.findall(
+        r"(?m)^\| ((?:CVE|GHSA)-\S+?)(?: \(\S+\))? \| \w.+ \| (\d{4}-\d\d-\d\d) \|$",
+        (ROOT / "SECURITY.md").read_text(),
+    )
+    passed, said = audited("audit", CLEAN, CLEAN, tmp_path, "LOOK_AGAIN=2026-01-01")
+
+    assert listed == [(name, look_again) for name in unmended.split()]
+    assert (passed, "time to look again" in said) == (False, True)
 
 
 @pytest.mark.parametrize(
