@@ -16,9 +16,11 @@ _JOINERS = re.compile(r"(?<=[\x00-\u024f])[\u200c\u200d]|[\u200c\u200d](?=[\x00-
 _SPACES = re.compile(r"[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _LIGATURES = re.compile(r"[\ufb00-\ufb06]")
 _BREAK = re.compile(r"(?<=[^\W\d_])[-\u2010\u2011]\n[ \t]*(?=[^\W\d_])")
-_HALVES = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)")
-_WORD = re.compile(r"[^\W\d_]+")
-_COMPOUND = re.compile(r"[^\W\d_]+(?=(-[^\W\d_]+))")
+# Tried once a word and never given back: a word of 60,000 characters takes no longer than others.
+_WHOLE = r"(?<![^\W\d_])[^\W\d_]++"
+_HALVES = re.compile(rf"({_WHOLE})-\n([^\W\d_]++)")
+_WORD = re.compile(_WHOLE)
+_COMPOUND = re.compile(rf"{_WHOLE}(?=(-[^\W\d_]++))")
 # First halves that keep their hyphen wherever the line ends.
 _PREFIXES = frozenset(
     [
