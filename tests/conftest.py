@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 import app.llm.haiku  # noqa: F401  # loaded late by the service: not within a test's limits
+from app.retrieval.e5 import embedder as e5_embedder
 from app.retrieval.knowledge_base import KnowledgeBase
 from tests.attacking import Victim, free_port, victim
 from tests.service import running, settings_for, until_ready
@@ -30,6 +32,14 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("patient")
 
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_model_a_worker() -> Iterator[None]:
+    """Share the embedding model: loading it takes 0.7 s of processor time and 150 MB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(e5_embedder, "_Model", cache(e5_embedder._Model))
+        yield
 
 
 @pytest.fixture(autouse=True)
