@@ -1,6 +1,7 @@
 """The console, in a real browser."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,26 @@ async def test_an_upload_becomes_searchable_and_a_deleted_document_is_gone(
         await page.get_by_role("button", name="Delete visas/x99").click()
         await expect(log).to_contain_text("visas/x99 was deleted.")
         await expect(page.get_by_role("button", name="Delete visas/x99")).to_have_count(0)
+
+
+async def test_the_warnings_of_a_document_are_shown(opening: Opening) -> None:
+    file: FilePayload = {
+        "name": "aaa.md",
+        "mimeType": "text/markdown",
+        "buffer": b"---\nlang: klingon\n---\nThe visa A1 takes 6 days.\n\n<!-- not for you -->\n",
+    }
+    async with opening("/console") as page:
+        await page.get_by_label("Files").set_input_files(files=[file])
+        await page.get_by_role("button", name="Upload").click()
+        await expect(page.get_by_role("log")).to_contain_text("aaa.md: added as aaa.")
+        row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Delete aaa"))
+        await row.locator("summary").click()
+        warnings = row.get_by_role("listitem")
+        await expect(warnings).to_have_count(2)
+        await expect(warnings.filter(has_text="Hidden text left out")).to_contain_text("1 comments")
+        await expect(
+            warnings.filter(has_text="Details of the document (front matter)")
+        ).to_have_text(re.compile("is not a language"))
 
 
 async def test_a_file_that_is_refused_says_why(opening: Opening) -> None:

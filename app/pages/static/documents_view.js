@@ -33,14 +33,27 @@ function uploading(state, actions) {
   </form>`;
 }
 
+function warnings(one) {
+  const line = ({ kind, where, detail }) => html`<li>
+    <strong>${text("warningKinds")[kind]}</strong>${where ? html` (${where})` : nothing}: <span lang="en">${detail}</span>
+  </li>`;
+  return html`<details>
+    <summary aria-label=${text("warningsOf", { count: one.warnings.length, id: one.id })}>
+      ${one.warnings.length}
+    </summary>
+    <ul>${one.warnings.map(line)}</ul>
+  </details>`;
+}
+
 function list({ documents: { documents: all, total }, offset }, actions) {
-  const heads = ["document", "docTitle", "docLanguage", "effective", "passages"];
+  const heads = ["document", "docTitle", "docLanguage", "effective", "passages", "warnings"];
   const row = (one) => html`<tr>
     <td>${one.id}</td>
     <td>${one.title}</td>
     <td>${one.language}</td>
     <td>${one.effective_date ?? "–"}</td>
     <td>${one.vectors === "ready" ? one.chunks : `${one.passages_with_vectors}/${one.chunks}`}</td>
+    <td>${one.warnings.length ? warnings(one) : "–"}</td>
     <td>
       <button aria-label=${text("removeOne", { id: one.id })} @click=${() => actions.remove(one.id)}>
         ${text("remove")}
