@@ -39,7 +39,7 @@ async def test_what_is_sound_is_indexed_and_each_other_file_is_one_line(
         "html-named.pdf": "is HTML, not PDF as its name says",
         "noise.txt": "holds binary data",
         "pdf-named.md": "is PDF, not Markdown as its name says",
-        "rtf-named.md": "is RTF, which cannot be read",
+        "rtf-named.md": "is RTF, not Markdown as its name says",
         "sintesi-copy.md": (
             "has the same words as sintesi-453 (force it to be indexed all the same)"
         ),

@@ -56,6 +56,10 @@ def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
             from app.retrieval.extractors import opendocument
 
             return opendocument.extract
+        case Format.RTF:
+            from app.retrieval.extractors import rtf
+
+            return rtf.extract
         case Format.IMAGE:
             from app.retrieval.extractors import image
 

@@ -34,6 +34,7 @@ class Format(StrEnum):
     EPUB = "EPUB"
     YAML = "YAML"
     XML = "XML"
+    RTF = "RTF"
     IMAGE = "an image"
 
 
@@ -56,6 +57,7 @@ SUFFIXES = {
     ".jsonl": Format.JSONL,
     ".ndjson": Format.JSONL,
     ".eml": Format.EML,
+    ".rtf": Format.RTF,
     ".xlsx": Format.XLSX,
     ".xlsm": Format.XLSX,
     ".xls": Format.XLS,
@@ -78,14 +80,13 @@ SUFFIXES = {
 _SIGNED = frozenset(
     [
         *(Format.PDF, Format.DOCX, Format.XLSX, Format.XLS, Format.ODS),
-        *(Format.PPTX, Format.ODT, Format.ODP, Format.EPUB, Format.IMAGE),
+        *(Format.PPTX, Format.ODT, Format.ODP, Format.EPUB, Format.RTF, Format.IMAGE),
     ]
 )
 # Endings that cannot be read, and what to do.
 _REFUSED = {
     ".doc": "is a Word file of before 2007: save it as DOCX",
     ".ppt": "is a PowerPoint file of before 2007: save it as PPTX",
-    ".rtf": "is RTF: save it as DOCX",
     ".msg": "is a message of Outlook: save it as EML",
     ".zip": "is a zip archive: unpack it, and ingest what is inside",
     ".rar": "is an archive: unpack it, and ingest what is inside",
@@ -114,7 +115,6 @@ _WORKBOOK = "Workbook".encode("utf-16-le")
 _IMAGES = (b"\x89png\r\n", b"\xff\xd8\xff", b"ii*\0", b"mm\0*")
 _HTML = (b"<!doctype html", b"<html")
 _UNREADABLE = {
-    b"{\\rtf": "RTF",
     _OLE: "a Word or Excel file of before 2007",
     b"gif8": "a GIF image",
 }
@@ -161,6 +161,8 @@ def _found_format(content: bytes) -> Format | None:
     for signature, name in _UNREADABLE.items():
         if start.startswith(signature):
             raise DocumentRejected(f"is {name}, which cannot be read: save it as PDF or DOCX")
+    if start.startswith(b"{\\rtf"):
+        return Format.RTF
     if start.startswith(_IMAGES) or (start.startswith(b"riff") and start[8:12] == b"webp"):
         return Format.IMAGE
     if start.startswith(b"pk\x03\x04"):

@@ -17,7 +17,7 @@ ENCRYPTED = (
         ("empty.md", "is empty"),
         ("html-named.pdf", "is HTML, not PDF as its name says: rename it, or force"),
         ("pdf-named.md", "is PDF, not Markdown as its name says: rename it, or force"),
-        ("rtf-named.md", "is RTF, which cannot be read: save it as PDF or DOCX"),
+        ("rtf-named.md", "is RTF, not Markdown as its name says"),
     ],
 )
 def test_a_disguise_is_seen_through(name: str, reason: str) -> None:
