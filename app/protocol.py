@@ -159,6 +159,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """A header is there, or a trailer, which nobody asked for."""
         if not self._in_head:
             return
+        if name.lower() == b"cookie":
+            # There are none, and Python's parser of them takes the square of their length.
+            return
         super().on_header(name, value)
         if len(self.headers) > MAX_HEADER_LINES:
             self._stop_parsing(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)

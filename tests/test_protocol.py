@@ -77,6 +77,17 @@ def test_row_27_the_bounds_of_a_head_are_exact(
         assert connection.recv(100).split(b" ")[1] == status
 
 
+def test_row_27_cookies_cost_no_more_than_their_bytes(attacked: Victim) -> None:
+    cookie = b'Cookie: a="' + b'\\"' * 30_000 + b'"\r\n'
+    with attacked.watched() as seen:
+        for line in (cookie, cookie.replace(b"Cookie", b"COOKIE")):
+            answer = attacked.send([GET, line, b"Connection: close\r\n\r\n"])
+            assert answer.split(b" ")[1] == b"200"
+
+    assert seen.slowest_health_s < HEALTH_LIMIT_S
+    assert seen.processor_s < 2
+
+
 def test_row_27_a_head_in_pieces_of_a_byte_costs_no_more_than_its_bytes(attacked: Victim) -> None:
     head = GET + b"a: " + b"b" * 60_000 + b"\r\n\r\n"
     with attacked.watched() as seen, attacked.connect() as connection:

@@ -12,11 +12,10 @@ from typing import Any, Final
 import msgspec
 from fastapi import Request, Response
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from app.api.files import MAX_FILE_BYTES, MAX_FILES
-from app.api.forms import MAX_FIELD_BYTES, MAX_FIELDS, is_form
+from app.api.forms import bounded_form, is_form
 from app.api.strict_json import StrictJsonRoute
 from app.chat.service_tools import TOOL_NAMES
 from app.errors import MediaRejected
@@ -41,14 +40,9 @@ class FormOrJsonRoute(StrictJsonRoute):
 
 async def _as_json(request: Request) -> Request:
     """The request as JSON. Raises `MediaRejected`, and a 400 for what is no form."""
-    async with request.form(
-        max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
-    ) as form:
+    async with bounded_form(request, MAX_FILES) as form:
         fields = {name: await _value(form, name) for name in form}
-    try:
-        body = msgspec.json.encode(fields)
-    except UnicodeEncodeError:  # in an encoding of its own a form may say half a character
-        raise HTTPException(400, "the form's text is not Unicode; send it as UTF-8") from None
+    body = msgspec.json.encode(fields)
     headers = MutableHeaders(raw=list(request.scope["headers"]))
     headers["content-type"] = "application/json"
     left = [body]

@@ -183,10 +183,12 @@ async def test_a_form_that_is_not_taken_says_why(upstream: Upstream, serving: Se
             response = await client.post("/chat", data=fields, files=files)
             assert response.status_code == code, why
             assert why in response.text
-        half = b'--b\r\nContent-Disposition: form-data; name="message"\r\n\r\n+2AA-\r\n--b--\r\n'
-        utf_7 = {"Content-Type": "multipart/form-data; boundary=b; charset=utf-7"}
-        response = await client.post("/chat", content=half, headers=utf_7)
-        assert (response.status_code, "not Unicode" in response.text) == (400, True)
+        form = b'--b\r\nContent-Disposition: form-data; name="message"\r\n\r\n+2AA-\r\n--b--\r\n'
+        for charset in ("utf-7", "punycode", "undefined", "hex", "IDNA"):
+            head = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+            for path in ("/chat", "/documents"):
+                response = await client.post(path, content=form, headers=head)
+                assert (response.status_code, "as UTF-8" in response.text) == (400, True)
         elsewhere = await client.post("/search", data={"query": "KITAS"}, files=[file(b"x")])
 
     assert elsewhere.status_code == 415
