@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from app.errors import DocumentRejected
 from app.retrieval.extractors.extracted import MAX_CHARACTERS, Extracted
@@ -35,7 +36,7 @@ def _extractor(file_format: Format) -> Callable[[bytes], Extracted]:
         case Format.EML:
             from app.retrieval.extractors import messages
 
-            return messages.extract
+            return partial(messages.extract, extract_file=extract)
         case Format.PDF:
             from app.retrieval.extractors import pdf
 

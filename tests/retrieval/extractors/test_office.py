@@ -1,5 +1,6 @@
 """Files of office programs, as XlsxWriter, python-pptx and odfpy write them."""
 
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ def test_a_file_is_read(name: str, holds: list[str], lacks: list[str]) -> None:
     text = prepare((DATA / name).read_bytes(), name).loaded.text
     assert [words for words in holds if words not in text] == []
     assert [words for words in lacks if words in text] == []
+
+
+def test_what_is_attached_to_a_message_is_read() -> None:
+    message = EmailMessage()
+    message["Subject"] = "Tariffe"
+    message.set_content("In allegato il listino.")
+    sheet = (DATA / "looks.xlsx").read_bytes()
+    message.add_attachment(sheet, maintype="application", subtype="x", filename="listino.xlsx")
+    message.add_attachment(b"MZ", maintype="application", subtype="x", filename="a.exe")
+    message.add_attachment(b"Nota: 7 giorni", "text", "plain", filename="nota.txt")
+    prepared = prepare(message.as_bytes(), "a.eml")
+    text = prepared.loaded.text
+    assert "In allegato il listino." in text
+    assert "## listino.xlsx" in text
+    assert "Tariffa 2 anni: 3500000" in text
+    assert "## nota.txt\n\nNota: 7 giorni" in text
+    warnings = [str(warning) for warning in prepared.warnings]
+    assert "listino.xlsx, sheet Tariffe: 1 comments are left out" in warnings
+    assert any(w.startswith("the attached file a.exe is not read: it is none of") for w in warnings)
 
 
 @pytest.mark.parametrize(
