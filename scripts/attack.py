@@ -26,7 +26,7 @@ from app.settings import ROOT
 from scripts import attack_callers as callers
 from scripts import attack_storage as storage
 from scripts import attack_strangers as strangers
-from scripts.attack_models import Models
+from scripts.attack_models import PRICE_USD, Models
 from scripts.attack_target import Outcome, Target
 from tests.attacking import Victim, free_port, victim
 from tests.keys import make_key
@@ -74,6 +74,7 @@ ATTACKS = (
     Attack("11", "forged addresses", strangers.forwarded_headers, by_stranger=True),
     Attack("12", "withheld paths and figures", callers.paths_and_figures),
     Attack("12", "sixty new names of a model", callers.names_of_models),
+    Attack("12", "an answer that is left at its first words", callers.calls_broken_off),
     Attack("12", "a conversation deleted during its turn", storage.deleted_during_its_turn),
     Attack("12", "a deleted document's text", storage.deleted_document),
     Attack("12", "keys in child processes", storage.keys_of_children),
@@ -141,6 +142,8 @@ def _own_service(*, without_keys: bool) -> Iterator[Target]:
             "DATA_DIR": str(data_dir),
             "PORT": str(free_port()),
             "METRICS_PORT": str(metrics_port),
+            "LLAMA_PRICE_INPUT": str(PRICE_USD),
+            "LLAMA_PRICE_OUTPUT": str(PRICE_USD),
             # Nothing is to be held because there was no room for more requests in a minute.
             "REQUESTS_PER_MINUTE_PER_KEY": "100000",
             "REQUESTS_PER_MINUTE_PER_ADDRESS": "100000",
@@ -216,8 +219,7 @@ grew by less than {STRANGERS_LIMIT_MB} MB for a stranger and {CALLERS_LIMIT_MB} 
 
 {table}
 
-Not attacked here: what only a browser shows (`tests/pages/`), and what an answer is booked at when
-it breaks off (`tests/security/test_spending_limits.py`).
+Not attacked here: what only a browser shows (`tests/pages/`).
 """
 
 

@@ -19,6 +19,10 @@ from tests.upstream import (
 SHOW = "SHOW-THE-PICTURES"
 NEW_NAME = "NEW-NAME"
 SLOW = "SLOWLY"
+LONG = "AT-LENGTH"
+LONG_ANSWER = "capitale " * 25_000
+PRICE_USD = 1.0
+"""Of a million tokens of a prompt or an answer."""
 LARGE_PROMPT_BYTES = 200_000
 FIRST_WORD_OF_LARGE_S = 3.3
 PICTURES = " ".join(f"![{n}](https://evil.example/{n}.png)" for n in range(16))
@@ -44,6 +48,8 @@ class Models(Upstream):
             return _named(f"made-up/{next(self._names)}-" + "x" * 10_000)
         if SLOW in text:
             return _slowly
+        if LONG in text:
+            return llama_says(LONG_ANSWER)
         if len(call.body) > LARGE_PROMPT_BYTES:
             return _late
         return llama_says("Dieci miliardi.")

@@ -1,9 +1,11 @@
 """What `scripts/attack.py` looks for in the files and child processes of a service."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from scripts.attack_models import SLOW
 from scripts.attack_target import Outcome, Target
@@ -52,6 +54,36 @@ def keys_of_children(target: Target) -> Outcome:
     return f"{keys} of {len(children)} child processes have a provider's key", not keys
 
 
+class UdpSockets:
+    """Those that a service and its children have open at any time in the block."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._over = pid, threading.Event()
+        self.found = set[str]()
+
+    def __enter__(self) -> Self:
+        self._looking = threading.Thread(target=self._look)
+        self._looking.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._looking.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.005):
+            sockets = {
+                f"socket:[{line.split()[9]}]"
+                for name in ("udp", "udp6")
+                for line in Path(f"/proc/{self._pid}/net/{name}").read_text().splitlines()[1:]
+            }
+            for pid in (self._pid, *_descendants(self._pid)):
+                with suppress(OSError):
+                    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                        with suppress(OSError):
+                            self.found |= sockets & {str(descriptor.readlink())}
+
+
 def size_of(folder: Path) -> int:
     """The bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -67,6 +99,7 @@ def _files_with(folder: Path, word: str) -> Iterator[Path]:
 def _descendants(pid: int) -> list[int]:
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found += [child, *_descendants(child)]
+        with suppress(OSError):  # a thread or a process that has ended
+            for child in map(int, path.read_text().split()):
+                found += [child, *_descendants(child)]
     return found
