@@ -5,12 +5,19 @@ which holds them up by a twentieth of all that a turn costs, says nothing of how
 took, and shows what stands behind the `?`.
 """
 
+import re
 import time
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access.keys import KEY_PREFIX
+
 logger = structlog.get_logger(__name__)
+
+_KEY: Final = re.compile(rf"(?<={KEY_PREFIX})[\w-]++")
+"""What a client puts into the path by mistake."""
 
 
 class AccessLogMiddleware:
@@ -37,7 +44,7 @@ class AccessLogMiddleware:
             await self._app(scope, receive, noting_status)
         finally:
             logger.info(
-                f"{scope['method']} {scope['path']}",
+                f"{scope['method']} {_KEY.sub('…', scope['path'])}",
                 status=status,
                 duration_ms=round((time.perf_counter() - started) * 1000, 1),
                 client=scope["client"] and scope["client"][0],
