@@ -1,12 +1,15 @@
-"""What is scarce is shared by caller: see `FairQueue` for time and `FairSpace` for bytes."""
+"""What is scarce is shared by caller: see `FairQueue` and `FairLock` for time and
+`FairSpace` for bytes.
+"""
 
 from contextvars import ContextVar
 from typing import Final
 
+from app.limits.fair_lock import FairLock
 from app.limits.fair_queue import FairQueue
 from app.limits.fair_space import FairSpace
 
-__all__ = ["SERVICE", "FairQueue", "FairSpace", "caller_name"]
+__all__ = ["SERVICE", "FairLock", "FairQueue", "FairSpace", "caller_name"]
 
 SERVICE: Final = "the service"
 """The caller of what no request asked for: the bundled knowledge, and an ingest of the CLI."""
