@@ -246,6 +246,7 @@ async def test_when_the_embedder_hangs_words_still_find(
 ) -> None:
     """Row 59 of the fault matrix."""
     monkeypatch.setattr(dense, "SEARCH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("app.retrieval.knowledge_base._WARMING_WAIT_S", 0.1)
     hanging = HangingEmbedder(embedder)
     async with KnowledgeBase.open(settings, hanging) as knowledge_base:
         await knowledge_base.wait_ready(120)
