@@ -50,6 +50,9 @@ class DocumentOut(BaseModel):
         description="`pending`: some passages are found by their words alone for now."
     )
     passages_with_vectors: int = Field(description="Passages that are found by their meaning too.")
+    refused_by_embedder: int = Field(
+        description="Passages that the embedder refuses: their words alone find them."
+    )
     characters: int = Field(description="Length of its text.")
 
     @classmethod
@@ -62,7 +65,9 @@ class DocumentOut(BaseModel):
             "warnings": [WarningOut(**asdict(warning)) for warning in warnings],
             "marks": [str(warning) for warning in warnings],
             "vectors": "pending" if entry.pending_vectors else "ready",
-            "passages_with_vectors": entry.chunks - entry.pending_vectors,
+            "passages_with_vectors": entry.chunks
+            - entry.pending_vectors
+            - entry.refused_by_embedder,
         }
         stored = {name: getattr(entry, name) for name in cls.model_fields if name not in computed}
         return cls(**stored, **computed)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from app.events import ChunkKind, Jurisdiction
 from app.retrieval.database import Database
 from app.retrieval.filters import SUPERSEDED, Scope
+from app.retrieval.pending_vectors import MAX_REFUSALS
 from app.retrieval.records import PUBLIC
 
 
@@ -16,7 +17,8 @@ class Entry:
     """A document without its text; `characters` is the text's length, dates are ISO.
 
     `supersedes_found` is false where nobody finds the document that it supersedes.
-    `pending_vectors` counts the chunks that are found by their words alone for now.
+    `pending_vectors` counts the chunks that are found by their words alone for now,
+    `refused_by_embedder` those of which it stays so.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Entry:
     superseded: bool
     chunks: int
     pending_vectors: int
+    refused_by_embedder: int
     characters: int
 
 
@@ -64,8 +67,15 @@ _COMPUTED = {
         "WHERE older.id = d.supersedes AND older.access IN ('public', d.access))"
     ),
     "superseded": SUPERSEDED,
-    "chunks": "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id)",
-    "pending_vectors": ("(SELECT count(*) FROM pending_vectors p WHERE p.document_id = d.id)"),
+    "chunks": "(SELECT count(*) FROM chunks c WHERE c.number = d.number)",
+    "pending_vectors": (
+        "(SELECT count(*) FROM pending_vectors p "  # noqa: S608 - our own names
+        f"WHERE p.number = d.number AND p.refusals < {MAX_REFUSALS})"
+    ),
+    "refused_by_embedder": (
+        "(SELECT count(*) FROM pending_vectors p "  # noqa: S608 - our own names
+        f"WHERE p.number = d.number AND p.refusals >= {MAX_REFUSALS})"
+    ),
     "characters": "length(d.text)",
 }
 _ENTRY = ", ".join(_COMPUTED.get(field.name, f"d.{field.name}") for field in fields(Entry))
@@ -91,7 +101,10 @@ class Catalogue:
             parameters += [root, f"{root}/", f"{root}/"]
         where = f"FROM documents d WHERE {condition}"
         values = tuple(parameters)
-        waiting = f"SELECT count(*) FROM pending_vectors WHERE document_id IN (SELECT d.id {where})"  # noqa: S608 - our own names
+        waiting = (
+            "SELECT count(*) FROM pending_vectors "  # noqa: S608 - our own names
+            f"WHERE refusals < {MAX_REFUSALS} AND number IN (SELECT d.number {where})"
+        )
         counted = await self._rows(f"SELECT count(*), ({waiting}) {where}", *values, *values)
         page = f"SELECT {_ENTRY} {where} ORDER BY d.id LIMIT ? OFFSET ?"
         rows = await self._rows(page, *values, limit, offset)
@@ -113,7 +126,7 @@ class Catalogue:
         """What a document is made of, in order."""
         rows = await self._rows(
             "SELECT section, start, end, page, kind FROM chunks "
-            "WHERE document_id = ? ORDER BY position",
+            "WHERE number = (SELECT number FROM documents WHERE id = ?) ORDER BY position",
             document_id,
         )
         return _joined([Part(*row) for row in rows])

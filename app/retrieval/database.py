@@ -3,16 +3,17 @@
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from app.errors import StorageFailed
+from app.limits import FairLock, caller_name
 from app.retrieval import fingerprints
 
 FILE_NAME = "zantara.db"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 # A page of vectors is 1.5 MB, and well below SQLite's 32,766 placeholders.
 PAGE = 1_000
 
@@ -23,15 +24,19 @@ CREATE TABLE IF NOT EXISTS documents (
     content_hash TEXT NOT NULL, uri TEXT, source TEXT, effective_date TEXT, checked TEXT,
     collection TEXT, access TEXT NOT NULL DEFAULT 'public', supersedes TEXT, jurisdiction TEXT,
     marks TEXT NOT NULL DEFAULT '',
+    -- Of its chunks: they are the document's once it has their number.
+    number INTEGER NOT NULL,
     -- Last: what lies behind it is reached through all of its pages.
     text TEXT NOT NULL DEFAULT ''
 );
+CREATE UNIQUE INDEX IF NOT EXISTS numbers ON documents (number);
+-- Numbers of chunks that no document has: it is being written, or it was deleted or replaced.
+CREATE TABLE IF NOT EXISTS hidden (number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS chunks (
-    -- Made from the document's text: an id found in a derived index means this very
-    -- chunk or one that is gone.
+    -- The number and the position. The number is made from the document's text: an id found in
+    -- a derived index means this very chunk or one that is gone.
     id INTEGER PRIMARY KEY,
-    document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
-    position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
+    number INTEGER NOT NULL, position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
     start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
     vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body', last_page INTEGER
 );
@@ -39,20 +44,21 @@ CREATE INDEX IF NOT EXISTS successors ON documents (supersedes) WHERE supersedes
 -- What scopes ask for: the rows of the table, each with the text's beginning, fill a page each.
 CREATE INDEX IF NOT EXISTS scopes
     ON documents (id, language, access, collection, effective_date);
-CREATE INDEX IF NOT EXISTS sections ON chunks (document_id, section, position);
--- An earlier version's, which the one above stands in for.
-DROP INDEX IF EXISTS chunks_of_document;
-CREATE INDEX IF NOT EXISTS explanations ON chunks (document_id, position)
+CREATE INDEX IF NOT EXISTS sections ON chunks (number, section, position);
+CREATE INDEX IF NOT EXISTS explanations ON chunks (number, position)
     WHERE kind = 'explanation';
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
 -- Chunks that have no vector yet, with the caller whose turn of the embedder they wait for.
 CREATE TABLE IF NOT EXISTS pending_vectors (
     chunk_id INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
-    document_id TEXT NOT NULL, position INTEGER NOT NULL, caller TEXT NOT NULL
+    number INTEGER NOT NULL, position INTEGER NOT NULL, caller TEXT NOT NULL,
+    -- How often the embedder refused the text alone.
+    refusals INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS pending_of_caller ON pending_vectors (caller, position, chunk_id);
-CREATE INDEX IF NOT EXISTS pending_of_document ON pending_vectors (document_id);
+CREATE INDEX IF NOT EXISTS pending_of_caller
+    ON pending_vectors (caller, refusals, position, chunk_id);
+CREATE INDEX IF NOT EXISTS pending_of_document ON pending_vectors (number, caller, refusals);
 -- Of the lexical index.
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, tokenize='unicode61');
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab('words', 'row');
@@ -81,6 +87,43 @@ _MIGRATIONS = {
     4: "DROP TABLE IF EXISTS shared; DELETE FROM meta WHERE key = 'server';",
     # Of uploads that were given up.
     5: "DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks);",
+    # Chunks are their document's by its number. The first versions counted them, which made small
+    # ids: they are numbered, and their words made once more.
+    6: """
+    ALTER TABLE documents ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    UPDATE documents SET number = coalesce(
+        (SELECT min(id) >> 18 FROM chunks WHERE document_id = documents.id), 0);
+    UPDATE documents SET number = abs(random()) >> 18 WHERE number < 1048576;
+    ALTER TABLE documents ADD COLUMN last TEXT NOT NULL DEFAULT '';
+    UPDATE documents SET last = text;
+    ALTER TABLE documents DROP COLUMN text;
+    ALTER TABLE documents RENAME COLUMN last TO text;
+    CREATE TABLE numbered (
+        id INTEGER PRIMARY KEY, number INTEGER NOT NULL, position INTEGER NOT NULL,
+        section TEXT NOT NULL, page INTEGER,
+        start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
+        vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body', last_page INTEGER
+    );
+    INSERT INTO numbered SELECT (d.number << 18) + c.position, d.number, c.position,
+        c.section, c.page, c.start, c.end, c.text, c.vector_key, c.kind, c.last_page
+        FROM chunks c JOIN documents d ON d.id = c.document_id;
+    DELETE FROM meta WHERE key = 'words'
+        AND EXISTS (SELECT 1 FROM chunks WHERE id NOT IN (SELECT id FROM numbered));
+    DROP TABLE chunks;
+    ALTER TABLE numbered RENAME TO chunks;
+    CREATE TABLE IF NOT EXISTS pending_vectors (document_id TEXT, position INTEGER, caller TEXT);
+    CREATE TABLE waiting AS SELECT document_id, position, caller FROM pending_vectors;
+    DROP TABLE pending_vectors;
+    CREATE TABLE pending_vectors (
+        chunk_id INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
+        number INTEGER NOT NULL, position INTEGER NOT NULL, caller TEXT NOT NULL,
+        refusals INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO pending_vectors
+        SELECT (d.number << 18) + w.position, d.number, w.position, w.caller, 0
+        FROM waiting w JOIN documents d ON d.id = w.document_id;
+    DROP TABLE waiting;
+    """,
 }
 
 # SQLite's primary result codes that tell of the machine and not of a bug of ours.
@@ -108,6 +151,8 @@ _AFTER_DAMAGE = (
 class Database:
     """One connection to read and one to write: in WAL mode a search need not wait for a write.
 
+    Who waits to write is served by caller, see `FairLock`.
+
     `generation` counts the writes, so that what was read can be kept until the next one.
 
     Safe to use from any thread; every call blocks. Raises `StorageFailed`.
@@ -115,7 +160,7 @@ class Database:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / FILE_NAME
-        self._write_lock = threading.Lock()
+        self._write_lock = FairLock()
         self._read_lock = threading.Lock()
         self.generation = 0
         with self._failures():
@@ -123,6 +168,8 @@ class Database:
             self._writer = self._connect()
             try:
                 self._prepare()
+                # Not before: a table that is made in the place of another is dropped first.
+                self._writer.execute("PRAGMA foreign_keys = ON")
                 self._reader = self._connect()
             except BaseException:
                 self._writer.close()
@@ -130,7 +177,7 @@ class Database:
 
     def close(self) -> None:
         """Close both connections; the database cannot be used afterwards."""
-        with self._write_lock, self._read_lock:
+        with self._write_turn(), self._read_lock:
             self._reader.close()
             self._writer.close()
 
@@ -158,7 +205,7 @@ class Database:
 
         Where it does not change what is read, what was read is kept.
         """
-        with self._write_lock, self._failures():
+        with self._write_turn(), self._failures():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -175,17 +222,19 @@ class Database:
 
         It stays where another process reads it for longer than five seconds.
         """
-        with self._write_lock, self._failures():
+        with self._write_turn(), self._failures():
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def vacuum(self) -> None:
         """Write the file again, without what is free in it."""
-        with self._write_lock, self._failures():
+        with self._write_turn(), self._failures():
             self._writer.execute("VACUUM")
+
+    def _write_turn(self) -> AbstractContextManager[None]:
+        return self._write_lock.hold(caller_name.get())
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
         return connection
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from app.errors import VectorsUnavailable
-from app.limits import FairQueue, caller_name
+from app.limits import FairLock, FairQueue, caller_name
 from app.retrieval.chroma_index import Approximate, ChromaIndex
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.exact import ExactIndex, nearest_first
@@ -64,7 +64,7 @@ class DenseSearch:
         made_by = f"{store.id} {embedder.name} {embedder.dimension}"
         self._chroma = ChromaIndex(settings.data_dir, made_by)
         # Held for a write to the store together with the same write to the vectors in memory.
-        self._writing = threading.Lock()
+        self._writing = FairLock()
         self._search_failed = False
         self._closing = threading.Event()
         self._keeper = threading.Thread(target=self._keep_up, name="keep up", daemon=True)
@@ -97,7 +97,7 @@ class DenseSearch:
 
     def write(self, change_store: Callable[[], Change | None]) -> Change | None:
         """Change the store, then the vectors in memory alike."""
-        with self._writing:
+        with self._writing.hold(caller_name.get()):
             change = change_store()
             if change:
                 self._exact.apply(change)

@@ -95,25 +95,21 @@ class DocumentCache:
         with self._database.read() as connection:
             explained = dict(
                 connection.execute(
-                    "SELECT document_id, min(position) FROM chunks "
-                    "WHERE kind = 'explanation' GROUP BY document_id"
+                    "SELECT number, min(position) FROM chunks "
+                    "WHERE kind = 'explanation' GROUP BY number"
                 )
             )
-            rows = connection.execute(
-                "SELECT (SELECT min(c.id) FROM chunks c WHERE c.document_id = d.id), "
-                "d.id, d.language, d.jurisdiction FROM documents d"
-            )
+            rows = connection.execute("SELECT number, id, language, jurisdiction FROM documents")
             return {
-                first >> POSITION_BITS: RankedDocument(
-                    first >> POSITION_BITS,
+                number: RankedDocument(
+                    number,
                     name,
                     language,
                     jurisdiction,
-                    explained.get(name),
+                    explained.get(number),
                     topic_of(name, language),
                 )
-                for first, name, language, jurisdiction in rows
-                if first is not None
+                for number, name, language, jurisdiction in rows
             }
 
     def _read_visible(self, scope: Scope) -> Visible:

@@ -21,17 +21,14 @@ from app.retrieval.ingest_report import (
     IngestSummary,
     Meter,
     Notice,
-    PassageMeter,
     ProgressCallback,
 )
-from app.retrieval.lexical_index import words_of
 from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader, reads_here, start_child
-from app.retrieval.records import Document
+from app.retrieval.records import Change, Document
 from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
 from app.retrieval.store import Store, vector_key
-from app.retrieval.vector_worker import SLICE
 from app.retrieval.warnings import DocumentWarning, encoded
 from app.sandbox import Child
 
@@ -51,7 +48,8 @@ class Turns:
         # A hostile file takes its reader a minute: others' are read meanwhile.
         self._reading = FairQueue("read", capacity=1, reserve=2, room=_ROOM_BYTES)
         self._reading_here = FairQueue("read", capacity=1, room=_ROOM_BYTES)
-        self._writing = FairQueue("written", capacity=1, room=_ROOM_PASSAGES)
+        # A large document takes seconds: others' are written meanwhile, slice by slice in turn.
+        self._writing = FairQueue("written", capacity=1, reserve=3, room=_ROOM_PASSAGES)
 
     async def read(self, reader: Reader, content: bytes, name: str, *, force: bool) -> Prepared:
         """Read a file at its caller's turn; no longer than it is waited for."""
@@ -166,9 +164,8 @@ class Ingester:
         def write() -> Ingested:
             if is_there():  # written meanwhile
                 return Ingested(file.document_id, "unchanged")
-            return self._write(file, prepared, options, content_hash, vanished, caller)
+            return self._write(file, prepared, options, content_hash, vanished, is_there)
 
-        caller = caller_name.get()
         return await self._turns.write(count, partial(write))
 
     def _is_there(
@@ -190,27 +187,26 @@ class Ingester:
         options: IngestOptions,
         content_hash: str,
         vanished: Collection[str],
-        caller: str,
+        is_there: Callable[[], bool],
     ) -> Ingested:
-        self._check_predecessor(file, options.supersedes or prepared.loaded.supersedes, options)
-        found = self._pass_gate(file.document_id, prepared, options, vanished)
+        found = self._pass_gate(file, prepared, options, vanished)
         document = _document(file, prepared, options, content_hash, found)
         known = self._store.identity(file.document_id)
         chunks = prepared.chunks
         keys = [vector_key(self._embedder.name, chunk.embedded_text) for chunk in chunks]
         shipped = {key: self._shipped[key] for key in keys if key in self._shipped}
-        replace_document = partial(
-            self._store.replace_document,
-            document,
-            chunks,
-            keys,
-            shipped,
-            prepared.findings.fingerprint,
-            caller,
-            # Now, since a deletion waits for what is written.
-            words=[words_of(document.language, chunk) for chunk in chunks],
-        )
-        self._dense.write(replace_document)
+        fingerprint, caller = prepared.findings.fingerprint, caller_name.get()
+        with self._store.draft(document, chunks, keys, shipped, fingerprint, caller) as draft:
+
+            def publish() -> Change | None:
+                # Once more: others' documents were written meanwhile.
+                if is_there():
+                    return None
+                self._pass_gate(file, prepared, options, vanished)
+                return self._store.publish(draft)
+
+            if self._dense.write(publish) is None:
+                return Ingested(file.document_id, "unchanged")
         change: Literal["changed", "added"] = "changed" if known else "added"
         marks = tuple(map(str, found))
         return Ingested(file.document_id, change, len(chunks), marks, document.supersedes)
@@ -227,15 +223,16 @@ class Ingester:
 
     def _pass_gate(
         self,
-        document_id: str,
+        file: File,
         prepared: Prepared,
         options: IngestOptions,
         vanished: Collection[str],
     ) -> tuple[DocumentWarning, ...]:
         """The warnings of a file that may pass. Raises `DocumentRejected` for one that may not."""
-        findings = prepared.findings
+        document_id, findings = file.document_id, prepared.findings
         faults, warnings = list(findings.faults), list(prepared.warnings)
         predecessor = options.supersedes or prepared.loaded.supersedes
+        self._check_predecessor(file, predecessor, options)
         if predecessor and self._store.is_superseded_by(document_id, predecessor):
             # Forced, neither would be found any more.
             raise DocumentRejected(
@@ -288,24 +285,3 @@ def _document(
         jurisdiction=prepared.findings.jurisdiction,
         marks=encoded(warnings),
     )
-
-
-def rebuild(store: Store, embedder: Embedder, progress: ProgressCallback) -> int:
-    """Embed every stored chunk with `embedder`; how many there are.
-
-    Killed half-way, the store still holds the old vectors and, kept for the next
-    try, those made so far.
-    """
-    texts = store.embedded_texts()
-    keys = {chunk_id: vector_key(embedder.name, text) for chunk_id, text in texts.items()}
-    known = store.known_vectors(set(keys.values()))
-    missing = list({keys[i]: texts[i] for i in texts if keys[i] not in known}.items())
-    meter = PassageMeter(progress)
-    for start in range(0, len(missing), SLICE):
-        meter.left(len(missing) - start)
-        part = missing[start : start + SLICE]
-        vectors = embedder.embed_passages([text for _, text in part])
-        store.keep_vectors({key: v for (key, _), v in zip(part, vectors, strict=True)})
-    meter.left(0)
-    store.switch_embedder(embedder, keys)
-    return len(texts)

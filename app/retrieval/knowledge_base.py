@@ -14,7 +14,7 @@ from typing import Self
 from app.errors import ConfigurationError, IndexNotReady, StorageFailed, VectorsUnavailable
 from app.events import Passage, Section
 from app.limits import caller_name
-from app.retrieval import ingest, shipped_vectors
+from app.retrieval import shipped_vectors
 from app.retrieval.data_lock import exclusive
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder
@@ -33,6 +33,7 @@ from app.retrieval.language import question_language, soon_question_language
 from app.retrieval.options import NOTHING_SAID, IngestOptions
 from app.retrieval.question import Question
 from app.retrieval.reader import start_child
+from app.retrieval.rebuild import rebuild
 from app.retrieval.records import Stats
 from app.retrieval.sources import UPLOADED, Source, is_within, uploaded_file
 from app.retrieval.store import Store
@@ -137,7 +138,7 @@ class KnowledgeBase:
         def blocking(chosen: Embedder, report: ProgressCallback) -> int:
             store = Store(settings.data_dir)
             try:
-                return ingest.rebuild(store, chosen, report)
+                return rebuild(store, chosen, report)
             finally:
                 store.close()
 

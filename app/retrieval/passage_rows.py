@@ -10,7 +10,7 @@ from app.retrieval.filters import Scope
 _PASSAGES = (
     "SELECT c.id, d.id, d.title, c.section, c.text, 0.0, c.start, c.end, d.language, "
     "c.page, d.uri, d.effective_date, c.kind, d.jurisdiction, c.last_page "
-    "FROM chunks c JOIN documents d ON d.id = c.document_id"
+    "FROM chunks c JOIN documents d ON d.number = c.number"
 )
 
 
@@ -28,7 +28,8 @@ def sections(database: Database, found: Sequence[Passage]) -> dict[int, Section]
         for place, passage in enumerate(found):
             pieces = connection.execute(
                 "SELECT position, start, end, text FROM chunks "
-                "WHERE document_id = ? AND section = ? ORDER BY position",
+                "WHERE number = (SELECT number FROM documents WHERE id = ?) AND section = ? "
+                "ORDER BY position",
                 (passage.document_id, passage.section),
             ).fetchall()
             run = _run_round(pieces, passage.start)

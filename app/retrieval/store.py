@@ -1,15 +1,14 @@
 """The truth: documents, chunks and vectors.
 
-All indexes are derived from it and can be rebuilt. A document is replaced
-in one transaction, its words included, so that a process killed at any moment
-leaves the old document or the new one.
+All indexes are derived from it and can be rebuilt. One transaction puts a document in
+the place of another, its words included, so that a process killed at any moment leaves the
+old document or the new one; see `document_writes`.
 """
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, fields
+from contextlib import AbstractContextManager
 from functools import cached_property
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -31,23 +30,13 @@ from app.retrieval.catalogue import Catalogue
 from app.retrieval.chunking import Chunk
 from app.retrieval.database import Database
 from app.retrieval.document_cache import DocumentCache
+from app.retrieval.document_writes import DOCUMENT_COLUMNS, DocumentWrites, Draft
 from app.retrieval.embedder import Embedder, Vectors
 from app.retrieval.filters import Scope
 from app.retrieval.fingerprints import Fingerprint, Twin
 from app.retrieval.lexical_index import LexicalIndex, words_of
 from app.retrieval.pending_vectors import PendingVectors
-from app.retrieval.records import (
-    POSITION_BITS,
-    Change,
-    Document,
-    Identity,
-    Partition,
-    Stats,
-    StoredVector,
-)
-
-_DOCUMENT_COLUMNS = ", ".join(field.name for field in fields(Document))
-_DOCUMENT_MARKS = ", ".join("?" for _ in fields(Document))
+from app.retrieval.records import Change, Document, Identity, Partition, Stats, StoredVector
 
 
 def vector_key(embedder_name: str, text: str) -> str:
@@ -62,6 +51,7 @@ class Store:
         self._database = Database(data_dir)
         self._erasing = Lock()
         self._lexical = LexicalIndex(self._database)
+        self._writes = DocumentWrites(self._database, self._lexical)
         self.documents = DocumentCache(self._database)
         self._renew_words()
         self.catalogue = Catalogue(self._database)
@@ -72,8 +62,9 @@ class Store:
         self._database.close()
 
     def erase_remains(self) -> None:
-        """Erase what is left in the files of documents that were deleted or replaced."""
+        """Erase what is left of documents that were deleted, replaced or not written to the end."""
         with self._erasing:  # also so that the store is not closed meanwhile
+            self._writes.drop_hidden()
             erasure.erase(self._database)
 
     def _renew_words(self) -> None:
@@ -86,7 +77,7 @@ class Store:
             erasure.note_deletion(connection)
             chunks = connection.execute(
                 "SELECT d.language, c.id, c.section, c.start, c.end, c.text "
-                "FROM chunks c JOIN documents d ON d.id = c.document_id ORDER BY d.language"
+                "FROM chunks c JOIN documents d USING (number) ORDER BY d.language"
             )
             for language, rows in groupby(chunks, key=itemgetter(0)):
                 words = ((row[1], words_of(language, Chunk(*row[2:]))) for row in rows)
@@ -123,7 +114,8 @@ class Store:
     def switch_embedder(self, embedder: Embedder, keys: Mapping[int, str]) -> None:
         """Give every chunk another embedder's vector.
 
-        `keys` maps each chunk id to a key that `keep_vectors` was given.
+        `keys` maps each chunk id to its vector's key. Chunks whose vector `keep_vectors` was not
+        given wait for it.
         """
         with self._database.transaction() as connection:
             connection.executemany(
@@ -133,7 +125,7 @@ class Store:
             connection.execute(
                 "REPLACE INTO meta VALUES ('embedder', ?)", (_identity_of(embedder),)
             )
-            connection.execute("DELETE FROM pending_vectors")
+            pending_vectors.note_all(connection, SERVICE)
             connection.execute("DELETE FROM meta WHERE key = 'rebuilding'")
             vector_rows.drop_all_unused(connection)
 
@@ -148,6 +140,11 @@ class Store:
         with self._database.transaction(changes_content=False) as connection:
             return pending_vectors.settle(connection, vectors)
 
+    def refuse_vectors(self, keys: Collection[str]) -> None:
+        """Count that the embedder refused these texts; after the third time they wait no more."""
+        with self._database.transaction(changes_content=False) as connection:
+            pending_vectors.refuse(connection, keys)
+
     def known_vectors(self, keys: Collection[str]) -> dict[str, Vectors]:
         """Those of the keys that have a vector, with it."""
         query = "SELECT key, vector FROM vectors WHERE key IN ({})"
@@ -161,64 +158,42 @@ class Store:
         vectors: Mapping[str, Vectors],
         fingerprint: Fingerprint | None = None,
         caller: str = SERVICE,
-        words: Sequence[str] | None = None,
     ) -> Change:
-        """Put a document in the place of the one with its id, if any.
+        """Put a document in the place of the one with its id, if any; see `draft`."""
+        with self.draft(document, chunks, keys, vectors, fingerprint, caller) as draft:
+            return self.publish(draft)
+
+    def draft(
+        self,
+        document: Document,
+        chunks: Sequence[Chunk],
+        keys: Sequence[str],
+        vectors: Mapping[str, Vectors],
+        fingerprint: Fingerprint | None = None,
+        caller: str = SERVICE,
+    ) -> AbstractContextManager[Draft]:
+        """Write a document that nobody finds yet, for `publish` within the block.
 
         `keys` holds, for each chunk, the key of its vector. A chunk whose vector is neither
         among `vectors` nor stored is found by its words, and waits in `pending` for
         `add_vectors`, at the expense of `caller`. Without a fingerprint no duplicate of the
-        document is found. `words` are those of each chunk, as `words_of` makes them: it takes
-        most of the time, in which others need not wait.
+        document is found. Leaving the block without `publish` drops what was written.
         """
-        words = words or [words_of(document.language, chunk) for chunk in chunks]
-        with self._database.transaction() as connection:
-            affected = {document.id, document.supersedes or document.id}
-            affected |= vector_rows.affected(connection, document.id)
-            before = vector_rows.places(connection, affected)
-            unused = self._remove(connection, document.id)
-            connection.execute(
-                f"INSERT INTO documents ({_DOCUMENT_COLUMNS}) VALUES ({_DOCUMENT_MARKS})",  # noqa: S608 - our own names
-                astuple(document),
-            )
-            if fingerprint:
-                fingerprints.add(connection, document.id, fingerprint)
-            vector_rows.insert(connection, {key: vectors[key] for key in keys if key in vectors})
-            ids = _chunk_ids(document, len(chunks))
-            connection.executemany(
-                "INSERT INTO chunks "
-                "(id, document_id, position, section, start, end, text, page, kind, last_page, "
-                "vector_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (ids[position], document.id, position, *astuple(chunk), key)
-                    for position, (chunk, key) in enumerate(zip(chunks, keys, strict=True))
-                ),
-            )
-            self._lexical.add(connection, zip(ids, words, strict=True))
-            pending_vectors.note(connection, document.id, caller)
-            vector_rows.drop_unused(connection, unused)
-            return vector_rows.change(connection, affected, before)
+        # Outside of a transaction: it takes most of the time.
+        words = [words_of(document.language, chunk) for chunk in chunks]
+        return self._writes.draft(document, chunks, keys, vectors, fingerprint, caller, words)
+
+    def publish(self, draft: Draft) -> Change:
+        """Put a draft in the place of the document with its id, if any: found from now on."""
+        return self._writes.publish(draft)
 
     def delete_document(self, document_id: str) -> Change | None:
-        """None when there is no such document."""
-        with self._database.transaction() as connection:
-            affected = vector_rows.affected(connection, document_id)
-            if not affected:
-                return None
-            before = vector_rows.places(connection, affected)
-            vector_rows.drop_unused(connection, self._remove(connection, document_id))
-            return vector_rows.change(connection, affected, before)
+        """Forget a document: it is found no more, and `erase_remains` drops it.
 
-    def _remove(self, connection: sqlite3.Connection, document_id: str) -> list[str]:
-        """Forget a document; the keys of its vectors, which may not be needed any more."""
-        chunks = connection.execute(
-            "SELECT id, vector_key FROM chunks WHERE document_id = ?", (document_id,)
-        ).fetchall()
-        if chunks:
-            erasure.note_deletion(connection)
-        self._lexical.remove(connection, [chunk[0] for chunk in chunks])
-        connection.execute("DELETE FROM documents WHERE id = ?", (document_id,))
-        return [chunk[1] for chunk in chunks]
+        Returns:
+            What became of its chunks, None when there is no such document.
+        """
+        return self._writes.delete(document_id)
 
     def merge_words(self) -> None:
         """Make looking words up as fast as it can be, after many writes."""
@@ -237,7 +212,7 @@ class Store:
         """A whole document; its chunks' offsets are characters of its `text`."""
         with self._database.read() as connection:
             row = connection.execute(
-                f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ?",  # noqa: S608 - our own names
+                f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?",  # noqa: S608 - our own names
                 (document_id,),
             ).fetchone()
         return Document(*row) if row else None
@@ -280,7 +255,8 @@ class Store:
         """Counts the rows: some milliseconds at 100,000 chunks."""
         with self._database.read() as connection:
             row = connection.execute(
-                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks)"
+                "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM chunks) - "
+                "(SELECT count(*) FROM chunks WHERE number IN (SELECT number FROM hidden))"
             ).fetchone()
         return Stats(*row)
 
@@ -310,19 +286,12 @@ class Store:
     def embedded_texts(self) -> dict[int, str]:
         """What the embedder is given for each chunk, by chunk id."""
         with self._database.read() as connection:
-            rows = connection.execute("SELECT id, section, start, end, text FROM chunks").fetchall()
+            rows = connection.execute(
+                "SELECT c.id, section, start, end, c.text FROM chunks c "
+                "JOIN documents USING (number)"
+            ).fetchall()
         return {row[0]: Chunk(*row[1:]).embedded_text for row in rows}
 
 
 def _identity_of(embedder: Embedder) -> str:
     return f"{embedder.name} ({embedder.dimension} dimensions)"
-
-
-def _chunk_ids(document: Document, count: int) -> Sequence[int]:
-    """Positive 63-bit numbers in the chunks' order: the same document has the same everywhere."""
-    if count > 1 << POSITION_BITS:
-        raise ValueError(f"{document.id} has {count} chunks, at most {1 << POSITION_BITS} fit")
-    whole = f"{document.id}\0{document.content_hash}\0{document.text}"
-    number = int.from_bytes(blake2b(whole.encode(), digest_size=8).digest())
-    first = number >> (POSITION_BITS + 1) << POSITION_BITS
-    return range(first, first + count)

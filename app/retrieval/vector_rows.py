@@ -3,8 +3,9 @@
 The functions that write work on a connection, within the store's transaction.
 """
 
+import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from app.retrieval.records import Change, Partition, StoredVector
 _PARTITION = f"d.language, d.access, {SUPERSEDED}"
 _VECTORS = (
     f"SELECT c.id, d.id, v.vector, {_PARTITION} FROM chunks c "  # noqa: S608 - our own names
-    "JOIN documents d ON d.id = c.document_id JOIN vectors v ON v.key = c.vector_key"
+    "JOIN documents d ON d.number = c.number JOIN vectors v ON v.key = c.vector_key"
 )
 
 
@@ -45,25 +46,16 @@ def chunk_ids(database: Database) -> dict[Partition, set[int]]:
     with database.read() as connection:
         partitions = {
             row[0]: _partition(row[1:])
-            for row in connection.execute(f"SELECT d.id, {_PARTITION} FROM documents d")  # noqa: S608 - our own names
+            for row in connection.execute(f"SELECT d.number, {_PARTITION} FROM documents d")  # noqa: S608 - our own names
         }
         chunks = connection.execute(
-            "SELECT document_id, id FROM chunks "
-            "WHERE id NOT IN (SELECT chunk_id FROM pending_vectors)"
+            "SELECT number, id FROM chunks WHERE id NOT IN (SELECT chunk_id FROM pending_vectors)"
         ).fetchall()
     by_partition: dict[Partition, set[int]] = {}
-    for document_id, chunk_id in chunks:
-        by_partition.setdefault(partitions[document_id], set()).add(chunk_id)
+    for number, chunk_id in chunks:
+        if number in partitions:  # not what is hidden
+            by_partition.setdefault(partitions[number], set()).add(chunk_id)
     return by_partition
-
-
-def of_documents(
-    connection: sqlite3.Connection, document_ids: Collection[str]
-) -> Iterator[StoredVector]:
-    """The chunks of documents, in no order."""
-    marks = ",".join("?" * len(document_ids))
-    query = f"{_VECTORS} WHERE d.id IN ({marks})"
-    return map(_row, connection.execute(query, list(document_ids)))
 
 
 def among(connection: sqlite3.Connection, chunk_ids_json: str) -> Iterator[StoredVector]:
@@ -75,8 +67,22 @@ def among(connection: sqlite3.Connection, chunk_ids_json: str) -> Iterator[Store
 def places(
     connection: sqlite3.Connection, document_ids: Collection[str]
 ) -> set[tuple[Partition, int]]:
-    """Where the chunks of documents are in an index."""
-    return {(row.partition, row.chunk_id) for row in of_documents(connection, document_ids)}
+    """Where those chunks of documents that have a vector are in an index."""
+    found = set()
+    for document_id in document_ids:
+        row = connection.execute(
+            f"SELECT d.number, {_PARTITION} FROM documents d WHERE d.id = ?",  # noqa: S608 - our own names
+            (document_id,),
+        ).fetchone()
+        if row:
+            partition = _partition(row[1:])
+            chunks = connection.execute(
+                "SELECT id FROM chunks WHERE number = ? EXCEPT "
+                "SELECT chunk_id FROM pending_vectors WHERE number = ?",
+                (row[0], row[0]),
+            )
+            found |= {(partition, chunk_id) for (chunk_id,) in chunks}
+    return found
 
 
 def affected(connection: sqlite3.Connection, document_id: str) -> set[str]:
@@ -90,14 +96,15 @@ def affected(connection: sqlite3.Connection, document_id: str) -> set[str]:
 def change(
     connection: sqlite3.Connection,
     document_ids: Collection[str],
-    before: Collection[tuple[Partition, int]],
+    before: Set[tuple[Partition, int]],
 ) -> Change:
     """What became of documents whose chunks were in these places before."""
-    now = list(of_documents(connection, document_ids))
+    now = places(connection, document_ids)
     removed: dict[Partition, list[int]] = {}
-    for partition, chunk_id in set(before) - {(row.partition, row.chunk_id) for row in now}:
+    for partition, chunk_id in before - now:
         removed.setdefault(partition, []).append(chunk_id)
-    return Change([row for row in now if (row.partition, row.chunk_id) not in before], removed)
+    added = json.dumps([chunk_id for _, chunk_id in now - before])
+    return Change(list(among(connection, added)), removed)
 
 
 def insert(connection: sqlite3.Connection, vectors: Mapping[str, Vectors]) -> None:

@@ -6,14 +6,16 @@ slices the caller that has had least of the embedder is next.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from app.errors import StorageFailed, VectorsUnavailable
+from app.limits import caller_name
 from app.limits.fair_clock import FairClock
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder
+from app.retrieval.refusals import embed_each
 from app.retrieval.store import Store
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class VectorWorker:
         self._dense = dense
         self._embedder = embedder
         self._clock = FairClock()
+        # Callers whose next slice is of their oldest document.
+        self._oldest_next: set[str] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vectors")
         self._wanted = asyncio.Event()
         self._stepped = asyncio.Condition()
@@ -87,15 +91,25 @@ class VectorWorker:
 
     def _step(self) -> bool:
         """Embed one slice; False when there was none."""
-        caller = self._clock.next_of(self._store.pending.by_caller())
+        waiting = self._store.pending.by_caller()
+        caller = self._clock.next_of(waiting)
         if caller is None:
             return False
-        texts = self._store.pending.next_texts(caller, SLICE)
-        self._clock.charge(caller, sum(map(len, texts.values())))
-        vectors = self._embedder.embed_passages(list(texts.values()))
-        by_key = dict(zip(texts, vectors, strict=True))
-        self._dense.write(partial(self._store.add_vectors, by_key))
+        caller_name.set(caller)  # of this thread: it writes at that caller's turn
+        self._oldest_next &= waiting.keys()
+        texts = self._store.pending.next_texts(caller, SLICE, oldest=caller in self._oldest_next)
+        self._oldest_next ^= {caller}
+        if texts:  # not deleted meanwhile
+            self._clock.charge(caller, sum(map(len, texts.values())))
+            self._embed(texts)
         return True
+
+    def _embed(self, texts: Mapping[str, str]) -> None:
+        vectors = embed_each(self._embedder, texts)
+        self._dense.write(partial(self._store.add_vectors, vectors))
+        if refused := texts.keys() - vectors:
+            logger.warning("the embedder refuses %d of %d passages", len(refused), len(texts))
+            self._store.refuse_vectors(refused)
 
 
 def _after_work(working: asyncio.Task[None]) -> None:

@@ -68,7 +68,7 @@ def test_row_38_the_free_pages_of_an_earlier_versions_store_are_erased(tmp_path:
     database.execute("PRAGMA secure_delete = OFF")
     database.execute("DELETE FROM meta WHERE key = 'erasure'")
     database.execute("DELETE FROM documents WHERE id = 'secret'")
-    database.execute("DELETE FROM chunks WHERE document_id = 'secret'")
+    database.execute("DELETE FROM chunks WHERE number NOT IN (SELECT number FROM documents)")
     database.execute("DELETE FROM vectors WHERE key LIKE '%quixotic%'")
     database.execute("DELETE FROM words WHERE rowid NOT IN (SELECT id FROM chunks)")
     database.commit()

@@ -9,7 +9,7 @@ from app.retrieval.chunking import Chunk, chunk_text
 from app.retrieval.database import FILE_NAME
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.filters import Scope, SearchFilters
-from app.retrieval.records import Change, Document, Partition, Stats
+from app.retrieval.records import POSITION_BITS, Change, Document, Partition, Stats
 from app.retrieval.store import Store
 from tests.retrieval.material import EVERYTHING, OtherEmbedder
 
@@ -166,12 +166,74 @@ def test_a_database_of_the_first_schema_is_brought_up_in_place(tmp_path: Path) -
         store.close()
 
 
+SCHEMA_6 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    id TEXT PRIMARY KEY, root TEXT NOT NULL, title TEXT NOT NULL, language TEXT NOT NULL,
+    content_hash TEXT NOT NULL, uri TEXT, source TEXT, effective_date TEXT, checked TEXT,
+    collection TEXT, access TEXT NOT NULL DEFAULT 'public', supersedes TEXT, jurisdiction TEXT,
+    marks TEXT NOT NULL DEFAULT '', text TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY,
+    document_id TEXT NOT NULL REFERENCES documents ON DELETE CASCADE,
+    position INTEGER NOT NULL, section TEXT NOT NULL, page INTEGER,
+    start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL,
+    vector_key TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'body', last_page INTEGER
+);
+CREATE INDEX sections ON chunks (document_id, section, position);
+CREATE INDEX explanations ON chunks (document_id, position) WHERE kind = 'explanation';
+CREATE INDEX chunks_of_vector ON chunks (vector_key);
+CREATE TABLE vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE pending_vectors (
+    chunk_id INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
+    document_id TEXT NOT NULL, position INTEGER NOT NULL, caller TEXT NOT NULL
+);
+CREATE INDEX pending_of_caller ON pending_vectors (caller, position, chunk_id);
+CREATE INDEX pending_of_document ON pending_vectors (document_id);
+CREATE VIRTUAL TABLE words USING fts5(body, tokenize='unicode61');
+INSERT INTO meta VALUES ('words', '4');
+INSERT INTO documents VALUES
+    ('visas', 'root', 'Visas', 'en', 'hash', NULL, 'Law', NULL, NULL,
+     NULL, 'public', NULL, NULL, '', 'Thirty days. Sixty days.'),
+    ('empty', 'root', 'Empty', 'en', 'none', NULL, NULL, NULL, NULL,
+     NULL, 'public', NULL, NULL, '', '');
+INSERT INTO chunks VALUES
+    ((7000000 << 18) + 0, 'visas', 0, 'Visas', NULL, 0, 12, 'Thirty days.', 'one', 'body', NULL),
+    ((7000000 << 18) + 1, 'visas', 1, 'Visas', 3, 13, 24, 'Sixty days.', 'two', 'explanation', 4);
+INSERT INTO vectors VALUES ('one', zeroblob(1536));
+INSERT INTO pending_vectors VALUES ((7000000 << 18) + 1, 'visas', 1, 'key a');
+INSERT INTO words (rowid, body) VALUES
+    ((7000000 << 18) + 0, 'passagesinen enʘzyxw'), ((7000000 << 18) + 1, 'passagesinen sixty');
+PRAGMA user_version = 6;
+"""
+
+
+def test_a_database_of_the_sixth_schema_keeps_its_chunks_words_and_what_waits(
+    tmp_path: Path,
+) -> None:
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.executescript(SCHEMA_6)
+    connection.close()
+    first = 7_000_000 << POSITION_BITS
+    for _ in range(2):
+        store = Store(tmp_path)
+        # "zyxw": the words are as they were.
+        assert store.search_words("zyxw", 5, EVERYTHING) == [first]
+        found = store.passages([first, first + 1], EVERYTHING)
+        assert [passage.text for passage in found.values()] == ["Thirty days.", "Sixty days."]
+        assert (found[first + 1].kind, found[first + 1].last_page) == ("explanation", 4)
+        assert store.chunk_ids() == {Partition("en", "public", False): {first}}
+        assert store.pending.by_caller() == {"key a": 1}
+        assert list(store.pending.next_texts("key a", 5).values()) == ["Visas\nSixty days."]
+        assert store.stats() == Stats(2, 2)
+        store.close()
+
+
 def test_a_store_that_shared_its_documents_keeps_them_and_forgets_the_relay(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    put(store, "visas", "Thirty days.")
-    store.close()
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     connection.executescript(
+        f"{SCHEMA_6}"
         "CREATE TABLE shared (document_id TEXT PRIMARY KEY, version TEXT) WITHOUT ROWID;"
         "INSERT INTO shared VALUES ('visas', NULL);"
         "INSERT INTO meta VALUES ('server', 'generation'); PRAGMA user_version = 4;"
@@ -182,7 +244,7 @@ def test_a_store_that_shared_its_documents_keeps_them_and_forgets_the_relay(tmp_
     connection.close()
     assert (tables, server) == ([], [])
     store = Store(tmp_path)
-    assert store.stats() == Stats(1, 1)
+    assert store.stats() == Stats(2, 2)
     store.close()
 
 
