@@ -98,6 +98,7 @@ async def test_row_30_the_work_of_a_search_stops_when_its_caller_is_gone(
         return embed_queries(self, texts)
 
     monkeypatch.setattr(E5Embedder, "embed_queries", noting)
+    monkeypatch.setattr("app.retrieval.dense.SEARCH_TIMEOUT_S", 60.0)  # which ends searches too
     # Only translations into languages that documents have are embedded.
     given_up = {long_text(n) for n in range(30)}
     texts = sorted(given_up)
