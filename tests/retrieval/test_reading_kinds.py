@@ -208,6 +208,14 @@ add(
     ["Минимальный капитал"],
     language="ru",
 )
+for encoding, text in [
+    ("iso8859_2", "Kapitał spółki wynosi dziesięć miliardów złotych"),
+    ("cp1250", "Společnost platí daň, žluťoučký kůň"),
+    ("cp1252", "Das Größte für Übernächste: Straße, 10 € – schön"),
+    ("cp1252", "¿Cuánto cuesta? ¡Mañana! el 1º año, 3ª edición, compañía"),
+    ("mac_roman", "Perché è così: l’ufficio “più” grande"),
+]:
+    add(f"{encoding} {len(CASES)}.txt", text.encode(encoding), [text])
 add("c1.csv", "Nama|Modal\nPT A|10.000\nPT B|2.500\n", ["10.000"])
 add(
     "c2.csv",

@@ -17,8 +17,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 64 * 1024
-# What Windows, a Mac of before 2001 and DOS write in the languages of Western Europe.
-_WESTERN = ("cp1252", "mac_roman", "cp850")
+# What Windows, a Mac of before 2001 and DOS write in the languages of Western Europe, then those
+# of Central Europe: of two that fit as well, the first.
+_EUROPEAN = ("cp1252", "mac_roman", "cp850", "cp1250", "iso8859_2")
 _WITHIN_WORDS = frozenset("’–—·\u00ad")
 _PUNCTUATION = frozenset("€£“”‘’«»„–—…•·°ºª§©®™¿¡´ \u00ad¹²³½¼×")
 # Letters of other alphabets fill whole words, those of Western Europe stand among plain ones.
@@ -70,7 +71,7 @@ def _guessed(content: bytes, declared: str | None) -> tuple[str, str]:
     high = sum(byte > 0x7F for byte in content)
     if len(_STRAY.findall(text)) <= _MAX_STRAY_SHARE * high:
         return _STRAY.sub(_stray, text), "UTF-8, with some bytes of Windows-1252"
-    western = max(_WESTERN, key=lambda name: _fitness(content[:_SAMPLE], name))
+    european = max(_EUROPEAN, key=lambda name: _fitness(content[:_SAMPLE], name))
     if declared and not _is_western(declared):
         try:
             return content.decode(declared), declared
@@ -78,10 +79,10 @@ def _guessed(content: bytes, declared: str | None) -> tuple[str, str]:
             pass
     letters = sum(chr(byte).isalpha() for byte in content[:_SAMPLE] if byte < 0x80)
     high = sum(byte > 0x7F for byte in content[:_SAMPLE])
-    if high <= _MAX_WESTERN_SHARE * (letters + high) and _fitness(content[:_SAMPLE], western) > 0:
-        return content.decode(western, "replace"), western
+    if high <= _MAX_WESTERN_SHARE * (letters + high) and _fitness(content[:_SAMPLE], european) > 0:
+        return content.decode(european, "replace"), european
     best = charset_normalizer.from_bytes(content[:_SAMPLE]).best()
-    name = best.encoding if best else western
+    name = best.encoding if best else european
     return content.decode(name, "replace"), name
 
 
