@@ -5,25 +5,21 @@ import signal
 import sqlite3
 import sys
 from contextlib import aclosing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.chat.service import ChatService, Turn
-from app.document_commands import INDEXING_TIMEOUT_S, document_cli
+from app.document_commands import INDEXING_TIMEOUT_S, configured, document_cli
 from app.errors import StorageFailed, ZantaraError
 from app.events import Event, Failed, Message, RouteChosen, TextDelta
 from app.key_commands import key_cli
-from app.llm.factory import configured_prices, open_client
-from app.ops import costs as cost_report
-from app.ops.doctor import Level, examine
-from app.ops.logging import configure_logging
-from app.ops.running_service import answer_of_running_service
-from app.ops.spending import recording, spending
-from app.retrieval.knowledge_base import KnowledgeBase
-from app.server import DrainingServer, server_config
-from app.settings import Settings, load_settings
-from app.wire.answer import AnswerFold, Source
+from app.retrieval.data_lock import check_not_in_use
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from app.wire.answer import Source
+
+# What a command needs is imported in it: all of it takes two seconds, and most need little.
 
 STARTUP_FAILED = 3
 AFTER_A_TURN_S = 5
@@ -56,10 +52,11 @@ def main() -> None:
 @cli.command()
 def serve() -> None:
     """Serve HTTP on HOST and PORT."""
-    from app.main import create_app  # late: no other command needs the application
+    settings = configured()  # first: a wrong setting is refused before anything is loaded
 
-    settings = load_settings()
-    configure_logging(settings.log_format)
+    from app.main import create_app
+    from app.server import DrainingServer, server_config
+
     # uvicorn raises the signal again once it has shut down: then a clean end is code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     drain_s = int(settings.total_timeout_s) + AFTER_A_TURN_S
@@ -72,12 +69,14 @@ def serve() -> None:
 @cli.command()
 def ask(question: str) -> None:
     """Ask once, and print the answer with its sources."""
-    settings = load_settings()
-    configure_logging(settings.log_format)
+    settings = configured()
     try:
+        check_not_in_use(settings.data_dir)
         asyncio.run(_ask(settings, question))
     except StorageFailed:
         # The service that holds the data directory can answer as well.
+        from app.ops.running_service import answer_of_running_service
+
         answer = answer_of_running_service(settings, question)
         if answer is None:
             raise
@@ -86,7 +85,13 @@ def ask(question: str) -> None:
         _print_sources(answer.sources)
 
 
-async def _ask(settings: Settings, question: str) -> None:
+async def _ask(settings: "Settings", question: str) -> None:
+    from app.chat.service import ChatService, Turn
+    from app.llm.factory import open_client
+    from app.ops.spending import recording
+    from app.retrieval.knowledge_base import KnowledgeBase
+    from app.wire.answer import AnswerFold
+
     async with KnowledgeBase.open(settings) as knowledge_base, open_client(settings) as client:
         await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
         service = ChatService(knowledge_base, client, settings)
@@ -117,7 +122,7 @@ def _print_route(ai_used: str, reason: str | None) -> None:
     typer.echo(f"({ai_used}{f', {reason}' if reason else ''})\n", err=True)
 
 
-def _print_sources(sources: list[Source]) -> None:
+def _print_sources(sources: "list[Source]") -> None:
     for source in sources:
         typer.echo(f"[{source.n}] {source.section or source.title} ({source.document_id})")
 
@@ -125,13 +130,13 @@ def _print_sources(sources: list[Source]) -> None:
 @cli.command()
 def doctor() -> None:
     """Check keys, providers, disk and index, and say what to do."""
-    settings = load_settings()
-    configure_logging(settings.log_format)
-    all_well = asyncio.run(_examine(settings))
+    all_well = asyncio.run(_examine(configured()))
     raise typer.Exit(0 if all_well else 1)
 
 
-async def _examine(settings: Settings) -> bool:
+async def _examine(settings: "Settings") -> bool:
+    from app.ops.doctor import Level, examine
+
     levels: set[Level] = set()
     async for finding in examine(settings):
         levels.add(finding.level)
@@ -157,6 +162,11 @@ def costs(
     ] = None,
 ) -> None:
     """What the guide's scenarios, and any other mix, cost; what was spent and saved."""
+    from app.llm.factory import configured_prices
+    from app.ops import costs as cost_report
+    from app.ops.spending import spending
+    from app.settings import load_settings
+
     settings = load_settings()
     others = [_provider_and_name(given) for given in dict.fromkeys([NEWER_HAIKU, *(beside or [])])]
     at_work = {("openrouter", settings.llama_model), ("anthropic", settings.haiku_model)}

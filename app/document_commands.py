@@ -9,21 +9,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from app.errors import DataDirInUse
-from app.ops.logging import configure_logging
-from app.ops.running_documents import RunningDocuments
+from app.retrieval.data_lock import check_not_in_use
 from app.retrieval.ingest_report import IngestSummary, Progress, ProgressCallback
-from app.retrieval.knowledge_base import KnowledgeBase
 from app.retrieval.options import NAME_PATTERN, IngestOptions
 from app.retrieval.records import ACCESS_GROUP, PUBLIC
-from app.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+# The knowledge base takes a second to import: it is imported where a command opens one, and no
+# command that goes through a running service does.
 
 INDEXING_TIMEOUT_S = 3600.0
 LINE_EVERY_S = 10.0
@@ -71,9 +71,10 @@ def ingest(
     """
     if not paths and not rebuild:
         raise typer.BadParameter("name files or folders to index, or --rebuild")
-    settings = load_settings()
-    configure_logging(settings.log_format)
+    settings = configured()
     if rebuild:
+        from app.retrieval.knowledge_base import KnowledgeBase
+
         with _progress_shown() as progress:
             chunks = asyncio.run(KnowledgeBase.rebuild(settings, progress))
         typer.echo(f"{chunks} chunks embedded afresh")
@@ -112,12 +113,14 @@ def delete(
     """Forget documents; the files stay. Ends with code 3 when there was no such document."""
     if not ids and not gone:
         raise typer.BadParameter("name documents by their ids, or a folder with --from")
-    settings = load_settings()
-    configure_logging(settings.log_format)
+    settings = configured()
     root = str(gone.resolve()) if gone else None
     try:
+        check_not_in_use(settings.data_dir)
         unknown, deleted = asyncio.run(_delete(settings, ids or [], root))
     except DataDirInUse:
+        from app.ops.running_documents import RunningDocuments
+
         with RunningDocuments.open(settings) as documents:
             wanted = [*(ids or []), *(documents.ids_from(root) if root else [])]
             unknown = [i for i in wanted if not documents.delete(i)]
@@ -128,24 +131,41 @@ def delete(
     raise typer.Exit(PARTLY_DONE if unknown or not deleted else 0)
 
 
+def configured() -> "Settings":
+    """Return the settings, with the logs as they say."""
+    from app.ops.logging import configure_logging
+    from app.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    return settings
+
+
 def _ingest(
-    settings: Settings, paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
+    settings: "Settings", paths: Sequence[Path], options: IngestOptions, progress: ProgressCallback
 ) -> IngestSummary:
     async def here() -> IngestSummary:
+        from app.retrieval.knowledge_base import KnowledgeBase
+
         async with KnowledgeBase.open(settings) as knowledge_base:
             await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
             return await knowledge_base.add(paths, progress, options)
 
     try:
+        check_not_in_use(settings.data_dir)
         return asyncio.run(here())
     except DataDirInUse:
+        from app.ops.running_documents import RunningDocuments
+
         with RunningDocuments.open(settings) as documents:
             return documents.add(paths, options, progress)
 
 
 async def _delete(
-    settings: Settings, ids: Sequence[str], root: str | None
+    settings: "Settings", ids: Sequence[str], root: str | None
 ) -> tuple[list[str], int]:
+    from app.retrieval.knowledge_base import KnowledgeBase
+
     async with KnowledgeBase.open(settings) as knowledge_base:
         await knowledge_base.wait_ready(INDEXING_TIMEOUT_S)
         wanted = [*ids, *(await knowledge_base.ids_from(root) if root else [])]
@@ -156,6 +176,10 @@ async def _delete(
 @contextmanager
 def _progress_shown() -> Iterator[ProgressCallback]:
     """On standard error a bar with rate and time left; where that is no terminal, some lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
     console = Console(stderr=True)
     columns = (BarColumn(), TextColumn("{task.description}", markup=False))
     is_terminal = console.is_terminal

@@ -11,7 +11,6 @@ from app.access.key_store import KeyStore
 from app.access.keys import Key, KeyScope, digest_of, new_key
 from app.errors import ZantaraError
 from app.retrieval.options import NAME_PATTERN
-from app.settings import load_settings
 
 SECONDS_A_DAY = 86_400
 
@@ -86,6 +85,8 @@ def revoke(name: Name) -> None:
 
 
 def _store() -> KeyStore:
+    from app.settings import load_settings  # late: `zantara --help` needs none
+
     return KeyStore(load_settings().data_dir)
 
 

@@ -6,13 +6,14 @@ the chunking or to the embedder: `python -m scripts.build_vectors`.
 
 from pathlib import Path
 
-from app.retrieval import loaders, shipped_vectors
+from app.retrieval import shipped_vectors
 from app.retrieval.e5 import E5Embedder
 from app.retrieval.embedder import Embedder
 from app.retrieval.extractors.formats import SUFFIXES
 from app.retrieval.knowledge_base import BUNDLED_VECTORS
 from app.retrieval.preparation import prepare
 from app.retrieval.small_talk import VECTORS, SmallTalk
+from app.retrieval.sources import read_file
 from app.retrieval.store import vector_key
 from app.settings import ROOT
 
@@ -21,7 +22,7 @@ def bundled_texts(folder: Path, embedder: Embedder) -> dict[str, str]:
     """What is embedded of every bundled document, by vector key."""
     texts: dict[str, str] = {}
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES):
-        prepared = prepare(loaders.read_file(path), path.name)
+        prepared = prepare(read_file(path), path.name)
         for chunk in prepared.chunks:
             texts[vector_key(embedder.name, chunk.embedded_text)] = chunk.embedded_text
     return texts

@@ -10,19 +10,24 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import cli
 from app.document_commands import PARTLY_DONE
 from tests.attacking import free_port as free_port
+from tests.attacking import victim
 from tests.service import stream_chat, text_of, until_ready
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
 ZANTARA = str(Path(sys.executable).with_name("zantara"))
+HEAVY = ("numpy", "onnxruntime", "tokenizers", "fastapi", "anthropic", "aiohttp")
+"""What takes most of the two seconds that the service's own imports do."""
 
 
 def environment(data_dir: Path, upstream: Upstream | None = None, **more: str) -> dict[str, str]:
@@ -41,6 +46,15 @@ async def run(*command: str, env: dict[str, str], cwd: Path) -> tuple[int, str, 
     )
     out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def invoke(*words: str, env: dict[str, str]) -> tuple[int, str, str]:
+    """Run a command in this process, where that it is one of its own is not what is tested."""
+    with contextlib.chdir(env["DATA_DIR"]):  # where there is no `.env`
+        result = await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
 
 
 @asynccontextmanager
@@ -66,6 +80,22 @@ async def served(
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
+
+
+def heavy_imports(profile: str) -> list[str]:
+    """Those of `HEAVY` in what Python writes with PYTHONPROFILEIMPORTTIME set."""
+    imported = {line.rpartition("|")[2].strip() for line in profile.splitlines()}
+    assert "typer" in imported
+    return [name for name in HEAVY if name in imported]
+
+
+@pytest.mark.parametrize("command", [["--help"], ["serve", "--help"], ["keys", "list"]])
+async def test_a_command_that_needs_no_model_loads_none(command: list[str], tmp_path: Path) -> None:
+    env = environment(tmp_path / "data", PYTHONPROFILEIMPORTTIME="1")
+    code, _, profile = await run(ZANTARA, *command, env=env, cwd=tmp_path)
+
+    assert code == 0
+    assert heavy_imports(profile) == []
 
 
 async def test_serve_logs_the_guides_lines_with_the_request_id_and_nothing_secret(
@@ -134,12 +164,10 @@ async def test_a_stream_ends_whole_when_the_service_is_told_to_stop(
     assert (health.status_code, health.json()["status"]) == (200, "closing")
 
 
-async def test_pretty_logs_hold_the_same_lines(
-    tmp_path: Path, data_dir: Path, upstream: Upstream
-) -> None:
+async def test_pretty_logs_hold_the_same_lines(data_dir: Path, upstream: Upstream) -> None:
     upstream.llama(llama_says("Sì."))
     env = environment(data_dir, upstream)
-    code, out, err = await run(ZANTARA, "ask", "Cos'è una PT PMA?", env=env, cwd=tmp_path)
+    code, out, err = await invoke("ask", "Cos'è una PT PMA?", env=env)
 
     assert code == 0, err
     assert "✅ [Llama Scout] Success! Cost: $0.00034 (saved $0.00066 vs Haiku)" in err
@@ -212,9 +240,9 @@ async def test_ingest_reports_what_it_did_and_a_second_time_does_nothing(
     (folder / "visto.md").write_text("# Visto di prova\n\nIl visto X99 dura novanta giorni.\n")
     (folder / "empty.md").write_text("")
     env = environment(data_dir)
-    first = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
-    second = await run(ZANTARA, "ingest", str(folder), env=env, cwd=tmp_path)
-    _, answer, _ = await run(ZANTARA, "ask", "Quanto dura il visto X99?", env=env, cwd=tmp_path)
+    first = await invoke("ingest", str(folder), env=env)
+    second = await invoke("ingest", str(folder), env=env)
+    _, answer, _ = await invoke("ask", "Quanto dura il visto X99?", env=env)
 
     assert first[0] == PARTLY_DONE  # a file was rejected, and named
     assert f"rejected  {folder}/empty.md: is empty" in first[2]
@@ -223,24 +251,37 @@ async def test_ingest_reports_what_it_did_and_a_second_time_does_nothing(
     assert "> Il visto X99 dura novanta giorni." in answer
 
 
-async def test_ask_and_doctor_work_beside_the_service_that_holds_the_data(
-    tmp_path: Path, data_dir: Path
-) -> None:
-    port = free_port()
-    env = environment(data_dir, PORT=str(port))
-    log = tmp_path / "log"
-    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log):
-        code, answer, _ = await run(ZANTARA, "ask", "Cos'è il KITAS?", env=env, cwd=tmp_path)
-        assert code == 0
-        assert "Nessun modello è disponibile" in answer
-        assert "[1] " in answer
+@pytest.fixture(scope="module")
+def beside(indexed_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a running service without models; tests leave its documents as found."""
+    folder = tmp_path_factory.mktemp("beside")
+    data_dir = shutil.copytree(indexed_dir, folder / "data")
+    env = environment(data_dir, PORT=str(free_port()))
+    with victim(env, folder / "log"):
+        yield env
 
-        _, findings, _ = await run(ZANTARA, "doctor", env=env, cwd=tmp_path)
-        assert "ok    index: 31 documents" in findings
+
+async def test_ask_and_doctor_work_beside_the_service_that_holds_the_data(
+    tmp_path: Path, beside: dict[str, str]
+) -> None:
+    code, answer, profile = await run(
+        ZANTARA,
+        "ask",
+        "Cos'è il KITAS?",
+        env={**beside, "PYTHONPROFILEIMPORTTIME": "1"},
+        cwd=tmp_path,
+    )
+    assert code == 0
+    assert "Nessun modello è disponibile" in answer
+    assert "[1] " in answer
+    assert heavy_imports(profile) == []
+
+    _, findings, _ = await run(ZANTARA, "doctor", env=beside, cwd=tmp_path)
+    assert "ok    index: 31 documents" in findings
 
 
 async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
-    tmp_path: Path, data_dir: Path
+    tmp_path: Path, beside: dict[str, str]
 ) -> None:
     folder = tmp_path / "docs"
     (folder / "visti").mkdir(parents=True)
@@ -248,14 +289,12 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
     visa.write_text("# Visto di prova\n\nIl visto X99 dura novanta giorni.\n")
     (folder / "visti/y88.html").write_text("<h1>Visto Y88</h1><p>Il visto Y88 dura un anno.</p>")
     (folder / "empty.md").write_text("")
-    port = free_port()
-    env = environment(data_dir, PORT=str(port))
-    log = tmp_path / "log"
 
-    async def command(*words: str) -> tuple[int, str, str]:
-        return await run(ZANTARA, *words, env=env, cwd=tmp_path)
+    async def command(*words: str, **more: str) -> tuple[int, str, str]:
+        return await run(ZANTARA, *words, env={**beside, **more}, cwd=tmp_path)
 
-    async with served(ZANTARA, "serve", port=port, env=env, cwd=tmp_path, log=log) as (client, _):
+    url = f"http://127.0.0.1:{beside['PORT']}"
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         code, out, err = await command("ingest", str(folder), "--collection", "prova")
         assert (code, out) == (
             PARTLY_DONE,
@@ -267,7 +306,9 @@ async def test_ingest_and_delete_go_through_the_service_that_holds_the_data(
         for_staff = tmp_path / "staff.md"
         for_staff.write_text("# Tariffe\n\nLo sconto del socio Z77 vale fino a martedì.\n")
         assert (await command("ingest", str(for_staff), "--access", "staff"))[0] == 0
-        assert (await command("delete", "staff"))[:2] == (0, "1 deleted\n")
+        code, out, profile = await command("delete", "staff", PYTHONPROFILEIMPORTTIME="1")
+        assert (code, out) == (0, "1 deleted\n")
+        assert heavy_imports(profile) == []
 
         (folder / "empty.md").unlink()
         visa.unlink()
@@ -289,10 +330,10 @@ async def test_delete_forgets_what_came_from_a_folder_that_is_gone(
     folder.mkdir()
     (folder / "visto.md").write_text("# Visto di prova\n\nIl visto X99 dura novanta giorni.\n")
     env = environment(data_dir)
-    await run(ZANTARA, "ingest", str(folder), "--access", "staff", env=env, cwd=tmp_path)
+    await invoke("ingest", str(folder), "--access", "staff", env=env)
     shutil.rmtree(folder)
-    first = await run(ZANTARA, "delete", "--from", str(folder), env=env, cwd=tmp_path)
-    second = await run(ZANTARA, "delete", "visto", env=env, cwd=tmp_path)
+    first = await invoke("delete", "--from", str(folder), env=env)
+    second = await invoke("delete", "visto", env=env)
 
     assert first[:2] == (0, "1 deleted\n")
     assert second[:2] == (PARTLY_DONE, "0 deleted\n")
@@ -302,14 +343,14 @@ async def test_delete_forgets_what_came_from_a_folder_that_is_gone(
 async def test_what_the_gate_refuses_is_indexed_with_force(tmp_path: Path, data_dir: Path) -> None:
     (tmp_path / "ktp.md").write_text("# KTP\n\nNIK: 3171011708450001\n")
     env = environment(data_dir)
-    command = (ZANTARA, "ingest", "ktp.md")
-    refused = await run(*command, env=env, cwd=tmp_path)
-    forced = await run(*command, "--force", env=env, cwd=tmp_path)
+    command = ("ingest", str(tmp_path / "ktp.md"))
+    refused = await invoke(*command, env=env)
+    forced = await invoke(*command, "--force", env=env)
 
     assert refused[0] == PARTLY_DONE
-    assert "rejected  ktp.md: holds an Indonesian identity number (NIK)" in refused[2]
+    assert f"rejected  {tmp_path}/ktp.md: holds an Indonesian identity number (NIK)" in refused[2]
     assert (forced[0], forced[1][:7]) == (0, "1 added")
-    assert "marked    ktp.md: holds an Indonesian identity number (NIK)" in forced[2]
+    assert f"marked    {tmp_path}/ktp.md: holds an Indonesian identity number (NIK)" in forced[2]
 
 
 async def test_a_terminal_shows_a_bar_with_counts_and_an_estimate(
@@ -380,10 +421,8 @@ def _documents(data_dir: Path) -> int:
     return count
 
 
-async def test_doctor_says_what_is_well_and_what_to_do(
-    tmp_path: Path, data_dir: Path, upstream: Upstream
-) -> None:
-    code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)
+async def test_doctor_says_what_is_well_and_what_to_do(data_dir: Path, upstream: Upstream) -> None:
+    code, out, _ = await invoke("doctor", env=environment(data_dir, upstream))
     assert code == 0
     assert "ok    OPENROUTER_API_KEY_LLAMA: accepted by openrouter" in out
     assert "ok    index: 31 documents" in out
@@ -394,11 +433,11 @@ async def test_doctor_says_what_is_well_and_what_to_do(
     assert re.search(rf"(ok|warn)  +embedder: .*8-bit integers.*{speed}", out)
 
     upstream.openrouter_key = status(401)
-    code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir, upstream), cwd=tmp_path)
+    code, out, _ = await invoke("doctor", env=environment(data_dir, upstream))
     assert code == 1
     assert "FAIL  OPENROUTER_API_KEY_LLAMA: rejected by openrouter" in out
     assert "→ replace OPENROUTER_API_KEY_LLAMA" in out
 
-    code, out, _ = await run(ZANTARA, "doctor", env=environment(data_dir), cwd=tmp_path)
+    code, out, _ = await invoke("doctor", env=environment(data_dir))
     assert code == 1
     assert "warn  ANTHROPIC_API_KEY: not set" in out

@@ -12,7 +12,6 @@ import httpx
 
 from app.errors import DocumentRejected, ZantaraError
 from app.ops.running_service import key_of_running_service, url_of
-from app.retrieval import loaders
 from app.retrieval.ingest_report import (
     Ingested,
     IngestSummary,
@@ -23,7 +22,7 @@ from app.retrieval.ingest_report import (
 )
 from app.retrieval.options import IngestOptions
 from app.retrieval.records import Identity
-from app.retrieval.sources import File, Source, check_not_taken, survey
+from app.retrieval.sources import File, Source, check_not_taken, read_file, survey
 from app.settings import Settings
 
 _PAGE = 500
@@ -128,7 +127,7 @@ class RunningDocuments:
         }
         answer = self._client.post(
             "/documents",
-            files={"file": (name, loaders.read_file(file.path))},
+            files={"file": (name, read_file(file.path))},
             data={key: value for key, value in said.items() if value is not None},
         )
         if answer.status_code in (

@@ -42,6 +42,12 @@ def exclusive(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def check_not_in_use(data_dir: Path) -> None:
+    """Check that no other process holds the directory. Raises as `exclusive` does."""
+    with exclusive(data_dir):
+        pass
+
+
 @contextmanager
 def alone_in(directory: Path) -> Iterator[None]:
     """Hold an index's directory, made where there is none; waits for whoever holds it.

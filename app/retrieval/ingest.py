@@ -27,7 +27,15 @@ from app.retrieval.options import IngestOptions
 from app.retrieval.preparation import Prepared
 from app.retrieval.reader import Reader, reads_here, start_child
 from app.retrieval.records import Change, Document
-from app.retrieval.sources import File, Source, check_id, check_name, check_not_taken, survey
+from app.retrieval.sources import (
+    File,
+    Source,
+    check_id,
+    check_name,
+    check_not_taken,
+    read_file,
+    survey,
+)
 from app.retrieval.store import Store, vector_key
 from app.retrieval.warnings import DocumentWarning, encoded
 from app.sandbox import Child
@@ -107,7 +115,7 @@ class Ingester:
                 path = str(file.path)
                 try:
                     check_not_taken(file, taken)
-                    content = await asyncio.to_thread(loaders.read_file, file.path)
+                    content = await asyncio.to_thread(read_file, file.path)
                     added = await self._add(file, content, options, reader, found.vanished)
                     summary.count(path, added)
                     taken.add(file.document_id)

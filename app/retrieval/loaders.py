@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from app.errors import DocumentRejected
 from app.retrieval import front_matter
@@ -15,8 +15,6 @@ from app.retrieval.front_matter import FrontMatter
 from app.retrieval.language import document_language
 from app.retrieval.options import IngestOptions
 from app.retrieval.warnings import DocumentWarning
-
-MAX_BYTES = 20 * 1024 * 1024
 
 # A part of every content hash: raise it when loading or chunking changes, and the
 # next ingest replaces what the old code made. Vectors of unchanged chunks are kept.
@@ -45,18 +43,6 @@ class LoadedFile:
     supersedes: str | None = None
     pages: tuple[int, ...] = ()
     warnings: tuple[DocumentWarning, ...] = ()
-
-
-def read_file(path: Path) -> bytes:
-    """The file's bytes. Raises `DocumentRejected` when it is too large or unreadable."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DocumentRejected(f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise DocumentRejected(f"larger than {MAX_BYTES // 1024**2} MB")
-    return content
 
 
 def content_hash(content: bytes, options: IngestOptions) -> str:

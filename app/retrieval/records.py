@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from app.events import Jurisdiction
-from app.retrieval.embedder import Vectors
+
+if TYPE_CHECKING:  # numpy takes 0.1 s: the commands that need no vectors go without
+    from app.retrieval.embedder import Vectors
 
 PUBLIC = "public"
 """The access group of every caller."""
@@ -76,7 +78,7 @@ class StoredVector:
     chunk_id: int
     document_id: str
     partition: Partition
-    vector: Vectors
+    vector: "Vectors"
 
 
 class Neighbour(NamedTuple):

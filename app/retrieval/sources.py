@@ -17,6 +17,7 @@ from app.retrieval.ingest_report import Notice
 from app.retrieval.records import Identity
 
 MAX_NAME_CHARACTERS = 300
+MAX_BYTES = 20 * 1024 * 1024
 UPLOADED = "upload"
 """The root of what was sent without one."""
 
@@ -218,3 +219,15 @@ def _leads_out(path: Path, source: Path) -> bool:
 
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def read_file(path: Path) -> bytes:
+    """The file's bytes. Raises `DocumentRejected` when it is too large or unreadable."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DocumentRejected(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise DocumentRejected(f"larger than {MAX_BYTES // 1024**2} MB")
+    return content

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from app.errors import DocumentRejected
 from app.limits import SERVICE
-from app.retrieval import loaders
 from app.retrieval.dense import DenseSearch
 from app.retrieval.embedder import Embedder
 from app.retrieval.ingest import Ingester, Turns
 from app.retrieval.ingest_report import IngestSummary
 from app.retrieval.options import NOTHING_SAID
 from app.retrieval.reader import Reader
-from app.retrieval.sources import Source, survey
+from app.retrieval.sources import Source, read_file, survey
 from app.retrieval.store import Store
 from app.retrieval.vector_worker import VectorWorker
 from app.settings import Settings
@@ -80,7 +79,7 @@ def _texts(corpus: Path) -> Iterator[str]:
     with Reader() as reader:
         for file in survey([Source(corpus)], None, {}).files:
             try:
-                prepared = reader.prepare(loaders.read_file(file.path), file.path.name, force=False)
+                prepared = reader.prepare(read_file(file.path), file.path.name, force=False)
             except DocumentRejected:
                 continue  # the ingest says so
             yield from (chunk.embedded_text for chunk in prepared.chunks)

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import DocumentRejected
-from app.retrieval.loaders import MAX_BYTES, LoadedFile, parse, read_file
+from app.retrieval.loaders import LoadedFile, parse
+from app.retrieval.sources import MAX_BYTES, read_file
 
 ITALIAN = "Lo straniero che investe in Indonesia costituisce di regola una società di capitali."
 
