@@ -190,7 +190,8 @@ def _progress_shown() -> Iterator[ProgressCallback]:
         def show(step: Progress) -> None:
             nonlocal said_at
             line = f"{step}: {Path(step.path).name}" if step.path else str(step)
-            bar.update(task, completed=step.share, description=line)
+            # The bar is drawn ten times a second; the end of a stage may be gone before.
+            bar.update(task, completed=step.share, description=line, refresh=step.share >= 1)
             if not is_terminal and time.monotonic() >= said_at + LINE_EVERY_S:
                 said_at = time.monotonic()
                 typer.echo(line, err=True)

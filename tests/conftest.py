@@ -122,6 +122,11 @@ def serving(data_dir: Path, upstream: Upstream) -> Serving:
     return started
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers on two processors: a test mostly waits for sockets and processes."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show why what was run once more had failed: it may be a fault that is rare."""
     for report in terminalreporter.getreports("rerun"):
