@@ -58,14 +58,19 @@ def _logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    forget_log_streams()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    correlation_id.set(None)
+
+
+def forget_log_streams() -> None:
+    """Have every module's logger look again for the stream that it writes to."""
     structlog.reset_defaults()
     for module in [module for name, module in sys.modules.items() if name.startswith("app.")]:
         # What a module's logger keeps since its first line: the stream and the format.
         if logger := getattr(module, "logger", None):
             vars(logger).pop("bind", None)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    correlation_id.set(None)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from app.cli import cli
 from app.document_commands import PARTLY_DONE
 from tests.attacking import free_port as free_port
 from tests.attacking import victim
+from tests.conftest import forget_log_streams
 from tests.service import stream_chat, text_of, until_ready
 from tests.upstream import Upstream, haiku_says, llama_says, status
 
@@ -52,6 +53,7 @@ async def invoke(*words: str, env: dict[str, str]) -> tuple[int, str, str]:
     """Run a command in this process, where that it is one of its own is not what is tested."""
     with contextlib.chdir(env["DATA_DIR"]):  # where there is no `.env`
         result = await asyncio.to_thread(CliRunner().invoke, cli, words, env=env)
+    forget_log_streams()  # that of the command is closed
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
