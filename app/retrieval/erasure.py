@@ -10,7 +10,8 @@ import sqlite3
 from app.retrieval.database import Database
 
 _STEP_PAGES = 100
-"""Merged in one transaction: 85 ms of processor time with 20,000 passages."""
+"""Written by a merge in one transaction. What it reads is not bounded: where all words of 20,000
+passages were deleted it takes 0.4 s of processor time and writes little."""
 _WORK_LEFT = 2
 """A merge that found nothing to do counts fewer changes than this (SQLite's documentation)."""
 
