@@ -11,6 +11,7 @@ from app.retrieval.extractors import grids, saved_pages
 from app.retrieval.extractors.encodings import decoded
 from app.retrieval.extractors.extracted import Extracted
 from app.retrieval.extractors.html_visibility import without_frame, without_unseen
+from app.retrieval.extractors.nesting import check_nesting
 from app.retrieval.extractors.normalisation import normalised
 from app.retrieval.extractors.raised import subscript, superscript
 from app.retrieval.warnings import DocumentWarning
@@ -35,7 +36,7 @@ def extract(content: bytes | str) -> Extracted:
         content = saved_pages.page_of(content)
         declared = _CHARSET.search(content[:4096])
         content, warnings = decoded(content, declared[1].decode() if declared else None)
-    page = BeautifulSoup(content, "lxml")
+    page = _parsed(content)
     title = normalised(page.title.get_text(" ", strip=True)) if page.title else ""
     comments = page.find_all(string=lambda text: isinstance(text, Comment))
     had_script = page.find("script") is not None
@@ -56,7 +57,7 @@ def extract(content: bytes | str) -> Extracted:
 
 def fragment(content: str) -> str:
     """The Markdown of HTML that stands in another file, all of it that can be seen."""
-    page = BeautifulSoup(content, "lxml")
+    page = _parsed(content)
     without_unseen(page)
     return _markdown(page)
 
@@ -65,10 +66,15 @@ def visible(content: bytes) -> str:
     """The HTML of a page that stands in another file, without what cannot be seen."""
     declared = _CHARSET.search(content[:4096])
     text, _ = decoded(saved_pages.page_of(content), declared[1].decode() if declared else None)
-    page = BeautifulSoup(text, "lxml")
+    page = _parsed(text)
     without_unseen(page)
     body = page.body
     return body.decode_contents() if body else ""
+
+
+def _parsed(html: str) -> BeautifulSoup:
+    check_nesting(html)
+    return BeautifulSoup(html, "lxml")
 
 
 def _content(page: BeautifulSoup) -> Tag:

@@ -15,6 +15,8 @@ from app.retrieval.extractors.normalisation import normalised
 from app.retrieval.warnings import DocumentWarning
 
 MAX_ROWS = 100_000
+MAX_COLUMNS = 16_384
+"""As many as a sheet of a spreadsheet has."""
 _SAMPLE_CHARACTERS = 20_000
 _SEPARATORS = "\t|;,"
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=(.)\"?[ \t]*\r?\n", re.I)
@@ -32,6 +34,8 @@ def extract(content: bytes) -> Extracted:
     rows, warning = _read(text)
     if len(rows) > MAX_ROWS:
         raise DocumentRejected(f"has more than {MAX_ROWS} rows: split it")
+    if any(len(row) > MAX_COLUMNS for row in rows):
+        raise DocumentRejected(f"has more than {MAX_COLUMNS} columns: split it")
     extracted = of_rows(rows)
     if not extracted:
         raise DocumentRejected("has no rows below its first, which names the columns")

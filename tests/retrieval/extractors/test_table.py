@@ -98,3 +98,9 @@ def test_the_dialect_is_recognised(content: str, text: str, warning: str | None)
     assert [w.detail.partition(":")[0] for w in extracted.warnings] == (
         [warning] if warning else []
     )
+
+
+def test_more_columns_than_any_sheet_has_are_refused() -> None:
+    names = ",".join(map(str, range(table.MAX_COLUMNS + 1)))
+    with pytest.raises(DocumentRejected, match="more than 16384 columns"):
+        extract(f"{names}\n{names}\n".encode(), Format.CSV)
