@@ -155,9 +155,9 @@ async def test_a_llama_that_fails_when_asked_to_rewrite_is_asked_no_more_in_that
 async def test_a_hung_llama_is_waited_for_no_longer_because_it_was_asked_to_rewrite(
     upstream: Upstream, serving: Serving
 ) -> None:
-    upstream.llama(hang)
+    # Of the limit only what the length of the prompt adds is left.
+    upstream.llama(hang, hang)
     upstream.haiku(haiku_says("Yes [1]."))
-    # Of the limit nothing is left: another 60 s would be waited for in vain.
     limits = {"rewriting_timeout_s": 0.3, "first_content_timeout_s": 0.3}
     async with serving(question_rewriting=True, **limits) as client:
         answer = await ask(client, message=QUESTION)
