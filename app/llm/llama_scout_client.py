@@ -74,12 +74,19 @@ class LlamaScoutClient:
         if haiku:
             circuit = Circuit(enabled=options.circuit_breaker)
             self.haiku = ModelTarget(HAIKU, haiku, circuit, options.haiku_context_tokens)
-        self._targets = Targets(self.llama, self.haiku, force_haiku)
         self._limits = options.limits
         self._continues = options.continue_mid_answer
-        self._calls = Calls(self._targets, self.ledger, self._limits, options.hedge_after_s)
+        self._hedge_after_s = options.hedge_after_s
         if llama is not None:
             logger.info("✅ Llama 4 Scout client initialized", model=llama.model)
+
+    @property
+    def _targets(self) -> Targets:
+        return Targets(self.llama, self.haiku, self.force_haiku)
+
+    @property
+    def _calls(self) -> Calls:
+        return Calls(self._targets, self.ledger, self._limits, self._hedge_after_s)
 
     @property
     def metrics(self) -> dict[str, float]:
