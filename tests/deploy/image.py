@@ -158,6 +158,7 @@ def run(
         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", text],
         capture_output=True,
         text=True,
+        umask=0o022,  # a builder's, whatever the tests before this one have set
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

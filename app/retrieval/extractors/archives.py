@@ -49,10 +49,18 @@ class Archive:
         content = self.read(part)
         if content is None:
             return None
-        if any(declaration in content for declaration in _DECLARATIONS):
-            raise DocumentRejected(f"declares XML entities, which no {self._name} needs")
+        self._refuse_declarations(content)
         parser = etree.XMLParser(resolve_entities=False, no_network=True)
         return etree.fromstring(content, parser)
+
+    def refuse_declarations(self) -> None:
+        """Raise `DocumentRejected` where any part, whatever its name, declares XML entities."""
+        for name in self.names:
+            self._refuse_declarations(self._zip.read(name))
+
+    def _refuse_declarations(self, content: bytes) -> None:
+        if any(declaration in content for declaration in _DECLARATIONS):
+            raise DocumentRejected(f"declares XML entities, which no {self._name} needs")
 
 
 def local(element: Element) -> str:

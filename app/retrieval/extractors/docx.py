@@ -31,6 +31,7 @@ _PAGE_NUMBER = re.compile(
 def extract(content: bytes) -> Extracted:
     """Text, headings, lists, tables, notes and boxes. Raises `DocumentRejected`."""
     with Archive(content, "DOCX") as archive:
+        archive.refuse_declarations()
         return _Document(archive).extracted()
 
 
