@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from app.settings import ROOT
 from tests.deploy import image
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_a_builder() -> Iterator[None]:
+    """Tests before these may have started a service, which makes files private."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
 
 DOCKERFILE = ROOT / "Dockerfile"
 STAGES = image.parse(DOCKERFILE.read_text())

@@ -192,9 +192,10 @@ async def test_row_33_an_upload_that_is_given_up_half_way_leaves_nothing(
     async with serving() as client:
         before = vectors_in(data_dir)
         writer = await sent(client, "/documents", "multipart/form-data; boundary=b", form.encode())
-        await until(lambda: len(readers()) == 2)  # one of them is for the next upload
+        await until(lambda: bool(readers()))
         writer.close()
-        await until(lambda: len(readers()) == 1)
+        # One of them may be kept for the next upload.
+        await until(lambda: len(readers()) <= 1)
         # Of the same caller, so that it is written after the other would have been.
         small = await send(client, "small.md", "# Small\n\nA small document of two lines.")
         listed = (await client.get("/documents", params={"limit": 500})).json()
